@@ -1,0 +1,95 @@
+//! The exported C symbol that a host reads before it trusts anything else.
+//!
+//! It is plain C on purpose: it outlives the library that describes the richer
+//! types, and plugins in other languages can write it by hand.
+
+use std::ffi::c_void;
+
+/// The name of the exported [`Descriptor`].
+pub const DESCRIPTOR_SYMBOL: &str = "asynccall_plugin";
+
+/// First bytes of every descriptor.
+pub const MAGIC: [u8; 8] = *b"ASYNCALL";
+
+/// [`Descriptor::kind`] of plugins whose entry answers with an abi_stable library header.
+pub const KIND_ABI_STABLE: u32 = 1;
+
+/// Size of abi 1.0's [`Descriptor`] in bytes: the least that a plugin may state. It holds on 64-bit machines.
+pub const SIZE_1_0: usize = 80;
+const _: () = assert!(size_of::<Descriptor>() >= SIZE_1_0);
+
+/// A borrowed UTF-8 text that lives as long as the library.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Text {
+    /// First byte; not terminated by a NUL.
+    pub ptr: *const u8,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+impl Text {
+    /// Wraps a static string.
+    pub const fn new(text: &'static str) -> Self {
+        Text {
+            ptr: text.as_ptr(),
+            len: text.len(),
+        }
+    }
+}
+
+/// What a plugin says of itself, in plain C.
+///
+/// `size` is the size of this struct as the plugin knows it: a host reads no
+/// field that ends behind it, so fields can be added at the end.
+#[repr(C)]
+pub struct Descriptor {
+    /// [`MAGIC`].
+    pub magic: [u8; 8],
+    /// Size of this struct in bytes, as the plugin was built.
+    pub size: u32,
+    /// How [`Descriptor::entry`] is to be called: [`KIND_ABI_STABLE`].
+    pub kind: u32,
+    /// The abi major that the plugin was built for.
+    pub abi_major: u16,
+    /// The abi minor that the plugin was built for.
+    pub abi_minor: u16,
+    /// Always 0.
+    pub reserved: u32,
+    /// The plugin's package name.
+    pub name: Text,
+    /// The plugin's package version.
+    pub version: Text,
+    /// The compiler that built the plugin, for diagnostics only.
+    pub toolchain: Text,
+    /// Answers with the kind's own root: for [`KIND_ABI_STABLE`] a library header
+    /// (`abi_stable::library::LibHeader`) that lives as long as the library.
+    pub entry: extern "C" fn() -> *const c_void,
+}
+
+// SAFETY: every field is immutable for as long as the library is loaded, and
+// the texts point to string literals.
+unsafe impl Sync for Descriptor {}
+
+impl Descriptor {
+    /// A descriptor of kind [`KIND_ABI_STABLE`] for this abi version.
+    pub const fn new(
+        name: &'static str,
+        version: &'static str,
+        toolchain: &'static str,
+        entry: extern "C" fn() -> *const c_void,
+    ) -> Self {
+        Descriptor {
+            magic: MAGIC,
+            size: size_of::<Descriptor>() as u32,
+            kind: KIND_ABI_STABLE,
+            abi_major: crate::ABI_MAJOR,
+            abi_minor: crate::ABI_MINOR,
+            reserved: 0,
+            name: Text::new(name),
+            version: Text::new(version),
+            toolchain: Text::new(toolchain),
+            entry,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The handler that a plugin makes and a host calls.
+#![allow(
+    missing_docs,
+    reason = "sabi_trait generates undocumented items beside the trait"
+)]
+
+use abi_stable::{sabi_trait, std_types::RBox};
+
+use crate::{job::RawJobRef, outcome::Outcome};
+
+/// One configured handler. A host calls it from any number of threads at once.
+#[sabi_trait]
+pub trait RawHandler: Send + Sync {
+    /// Runs one job to its end. Must not unwind.
+    #[sabi(last_prefix_field)]
+    fn execute(&self, job: RawJobRef<'_>) -> Outcome;
+}
+
+/// How a handler is owned by its host.
+pub type RawHandlerBox = RawHandler_TO<'static, RBox<()>>;

@@ -1,0 +1,60 @@
+//! What a host offers to a plugin for as long as the process lives.
+#![allow(
+    missing_docs,
+    reason = "StableAbi generates undocumented items beside the struct"
+)]
+
+use abi_stable::{
+    StableAbi,
+    std_types::{RSlice, RStr},
+};
+
+/// Severity of a [`LogRecord`]: 1 error, 2 warn, 3 info, 4 debug, 5 trace. Other values read as trace.
+pub type Level = u8;
+
+/// One `name = value` of a [`LogRecord`].
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct LogField<'a> {
+    /// The field's name.
+    pub name: RStr<'a>,
+    /// The value as text; where `json` is set, a JSON number or boolean.
+    pub value: RStr<'a>,
+    /// Whether `value` can stand in a JSON document without quotes.
+    pub json: bool,
+}
+
+/// One log event of a plugin.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct LogRecord<'a> {
+    /// Severity.
+    pub level: Level,
+    /// Id of the job that the event belongs to; 0: the one that runs on this thread, if any.
+    pub job: u64,
+    /// Module path, or the target that the author named.
+    pub target: RStr<'a>,
+    /// Source file; empty where unknown.
+    pub file: RStr<'a>,
+    /// Line in `file`; 0 where unknown.
+    pub line: u32,
+    /// The message.
+    pub message: RStr<'a>,
+    /// The event's own fields, behind those of the spans that it happened in (outermost first).
+    pub fields: RSlice<'a, LogField<'a>>,
+}
+
+/// The host's functions. A later minor adds fields behind the last one; they read as absent in older hosts.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = HostApiRef)))]
+#[sabi(missing_field(option))]
+pub struct HostApi {
+    /// The host's version, such as `0.1.0`.
+    pub version: extern "C" fn() -> RStr<'static>,
+    /// Whether an event of this level and target would be kept. Constant for the life of the process.
+    pub log_enabled: extern "C" fn(level: Level, target: RStr<'_>) -> bool,
+    /// Writes one event. May be called from any thread.
+    #[sabi(last_prefix_field)]
+    pub log: extern "C" fn(record: &LogRecord<'_>),
+}

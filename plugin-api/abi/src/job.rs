@@ -1,0 +1,56 @@
+//! The job that a host lends to a handler for the time of one call.
+#![allow(
+    missing_docs,
+    reason = "sabi_trait generates undocumented items beside the trait"
+)]
+
+use abi_stable::{
+    sabi_trait,
+    std_types::{RResult, RSlice, RStr, RString},
+};
+
+/// [`RawJob::remaining_ms`], [`RawJob::age_ms`] and [`RawJob::priority`]: the queue server could not be asked.
+pub const UNKNOWN: u64 = u64::MAX;
+
+/// A reserved job. Accessors instead of a struct, so that a minor version can add some.
+///
+/// `tube`, `attempt`, `remaining_ms`, `age_ms` and `priority` may together cost one
+/// `stats-job` round trip, once per job. Every method may be called from any
+/// thread while the call that the job was lent for runs, and none may be called after it.
+#[sabi_trait]
+pub trait RawJob: Send + Sync {
+    /// The id that the queue server gave the job.
+    fn id(&self) -> u64;
+
+    /// The body as it was put, undecoded.
+    fn body(&self) -> RSlice<'_, u8>;
+
+    /// The body as a JSON document: a JSON body as it is, a PHP-serialized one
+    /// transcoded. Made on the first call. The error says why there is none.
+    fn json(&self) -> RResult<RSlice<'_, u8>, RString>;
+
+    /// The logical name of the tube; `-` where the server could not be asked.
+    fn tube(&self) -> RStr<'_>;
+
+    /// 1 for the first try; 0 where the server could not be asked.
+    fn attempt(&self) -> u32;
+
+    /// Milliseconds until the queue server takes the job back.
+    fn remaining_ms(&self) -> u64;
+
+    /// Milliseconds since the job was put, in the server's resolution of seconds.
+    fn age_ms(&self) -> u64;
+
+    /// The job's priority, 0 being the most urgent.
+    fn priority(&self) -> u64;
+
+    /// Whether the host wants the handler to give up: it stops, or the job is lost to this worker.
+    fn cancelled(&self) -> bool;
+
+    /// Asks the queue server for a fresh time to run. `false` where the job is no longer ours.
+    #[sabi(last_prefix_field)]
+    fn touch(&self) -> bool;
+}
+
+/// How a job is passed: a borrowed trait object.
+pub type RawJobRef<'a> = RawJob_TO<'a, abi_stable::sabi_types::RRef<'a, ()>>;

@@ -1,0 +1,197 @@
+//! From a descriptor to the root module: the checks of a host, in order.
+//!
+//! The layout check of abi_stable is directional: an interface with more fields
+//! than the implementation is refused. So the side with the lower minor is
+//! taken as the interface, which makes every pair of minors work, both ways.
+
+use std::fmt;
+
+use abi_stable::{
+    StableAbi,
+    abi_stability::abi_checking::check_layout_compatibility,
+    library::{AbiHeaderRef, IsLayoutChecked},
+};
+
+use crate::{
+    ABI_MAJOR, ABI_MINOR,
+    descriptor::{Descriptor, KIND_ABI_STABLE, MAGIC, SIZE_1_0, Text},
+    plugin::PluginRef,
+};
+
+/// What a descriptor says, read and found plausible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// The plugin's package name.
+    pub name: &'a str,
+    /// The plugin's package version.
+    pub version: &'a str,
+    /// The compiler that built it.
+    pub toolchain: &'a str,
+    /// abi major and minor that it was built for.
+    pub abi: (u16, u16),
+}
+
+/// Why a library is not a plugin for this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The symbol exists, but it is not a descriptor.
+    Magic,
+    /// Another abi major.
+    Major {
+        /// abi major and minor of the plugin.
+        plugin: (u16, u16),
+    },
+    /// The descriptor is shorter than abi 1.0's.
+    Truncated {
+        /// Size that the plugin states, in bytes.
+        size: u32,
+    },
+    /// A kind of plugin that this host does not know.
+    Kind {
+        /// The kind that the plugin states.
+        kind: u32,
+    },
+    /// A text of the descriptor is not UTF-8.
+    Text,
+    /// The types of the two sides differ, although their versions say that they should not.
+    Layout {
+        /// The first difference, in one line.
+        difference: String,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Magic => write!(
+                f,
+                "its symbol `asynccall_plugin` does not begin with the plugin magic"
+            ),
+            LoadError::Major {
+                plugin: (major, minor),
+            } => {
+                write!(
+                    f,
+                    "it was built for plugin-abi {major}.{minor}, this host speaks plugin-abi {ABI_MAJOR}.{ABI_MINOR}"
+                )
+            }
+            LoadError::Truncated { size } => {
+                write!(
+                    f,
+                    "its descriptor has {size} bytes, plugin-abi 1.0 has {}",
+                    SIZE_1_0
+                )
+            }
+            LoadError::Kind { kind } => {
+                write!(
+                    f,
+                    "it is a plugin of kind {kind}, this host knows kind {KIND_ABI_STABLE}"
+                )
+            }
+            LoadError::Text => write!(f, "a text of its descriptor is not UTF-8"),
+            LoadError::Layout { difference } => {
+                write!(
+                    f,
+                    "its types differ from this host's although the versions agree: {difference}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads a descriptor, the major first: nothing behind it is believed before it fits.
+///
+/// # Safety
+///
+/// `descriptor` points to readable memory of at least the size of the abi 1.0
+/// descriptor that stays valid for `'a`, and the texts that it points to do too.
+pub unsafe fn identify<'a>(descriptor: *const Descriptor) -> Result<Identity<'a>, LoadError> {
+    // SAFETY: the caller promises a readable descriptor that lives for 'a. The
+    // fields that may be absent from a shorter one are read behind the size check.
+    let head = unsafe { &*descriptor };
+    if head.magic != MAGIC {
+        return Err(LoadError::Magic);
+    }
+    if head.abi_major != ABI_MAJOR {
+        return Err(LoadError::Major {
+            plugin: (head.abi_major, head.abi_minor),
+        });
+    }
+    if (head.size as usize) < SIZE_1_0 {
+        return Err(LoadError::Truncated { size: head.size });
+    }
+    if head.kind != KIND_ABI_STABLE {
+        return Err(LoadError::Kind { kind: head.kind });
+    }
+    Ok(Identity {
+        // SAFETY: the caller promises that the descriptor's texts live for 'a.
+        name: unsafe { text(head.name) }?,
+        // SAFETY: as above.
+        version: unsafe { text(head.version) }?,
+        // SAFETY: as above.
+        toolchain: unsafe { text(head.toolchain) }?,
+        abi: (head.abi_major, head.abi_minor),
+    })
+}
+
+/// # Safety
+///
+/// `text` points to `len` readable bytes that live for `'a`.
+unsafe fn text<'a>(text: Text) -> Result<&'a str, LoadError> {
+    if text.len == 0 {
+        return Ok("");
+    }
+    // SAFETY: the caller promises the bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len) };
+    std::str::from_utf8(bytes).map_err(|_| LoadError::Text)
+}
+
+/// Checks the layout and returns the root module.
+///
+/// # Safety
+///
+/// `descriptor` was accepted by [`identify`], and its library is never unloaded.
+pub unsafe fn root_module(descriptor: *const Descriptor) -> Result<PluginRef, LoadError> {
+    // SAFETY: `identify` accepted it and the library stays.
+    let descriptor = unsafe { &*descriptor };
+    let header = (descriptor.entry)();
+    if header.is_null() {
+        return Err(layout("its entry gave no library header"));
+    }
+    // SAFETY: the descriptor's kind says that the entry answers with an abi_stable library header that
+    // lives as long as the library. `AbiHeaderRef` is a transparent non-null reference to its first
+    // field, and `upgrade` checks magic and version there before it believes the rest.
+    let header: AbiHeaderRef = unsafe { std::mem::transmute(header) };
+    let header = header.upgrade().map_err(|error| layout(&error.to_string()))?;
+
+    let IsLayoutChecked::Yes(theirs) = header.root_mod_consts().layout() else {
+        return Err(layout("it was built without a layout to check"));
+    };
+    let ours = <PluginRef as StableAbi>::LAYOUT;
+    let (interface, implementation) = if (descriptor.abi_major, descriptor.abi_minor) < (ABI_MAJOR, ABI_MINOR)
+    {
+        (theirs, ours)
+    } else {
+        (ours, theirs)
+    };
+    check_layout_compatibility(interface, implementation).map_err(|error| layout(&error.to_string()))?;
+
+    // SAFETY: the layouts were found compatible, in the direction that the minors call for.
+    unsafe { header.unchecked_layout::<PluginRef>() }.map_err(|error| layout(&error.to_string()))
+}
+
+/// abi_stable describes a difference in hundreds of lines; the first one that says something is kept.
+fn layout(text: &str) -> LoadError {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let found = lines
+        .clone()
+        .find(|line| line.to_ascii_lowercase().contains("error"));
+    LoadError::Layout {
+        difference: found
+            .or_else(|| lines.clone().next())
+            .unwrap_or("unknown")
+            .to_owned(),
+    }
+}

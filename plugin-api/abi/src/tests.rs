@@ -1,0 +1,73 @@
+use crate::{
+    descriptor::{Descriptor, MAGIC},
+    load::{LoadError, identify},
+    manifest::{self, Manifest},
+};
+
+extern "C" fn no_entry() -> *const std::ffi::c_void {
+    std::ptr::null()
+}
+
+fn descriptor() -> Descriptor {
+    Descriptor::new("mailer", "0.1.0", "rustc 1.95.0", no_entry)
+}
+
+fn identified(descriptor: &Descriptor) -> Result<crate::load::Identity<'_>, LoadError> {
+    // SAFETY: the descriptor is borrowed for as long as the identity, and its texts are literals.
+    unsafe { identify(descriptor) }
+}
+
+#[test]
+fn a_manifest_is_the_json_that_its_parts_say() {
+    const PARTS: Manifest<'_> = Manifest {
+        name: "a \"quoted\" name",
+        version: "1.2.3",
+        toolchain: "rustc\t1.95.0",
+        handlers: &[("mailer", "sends \\ mail, 邮件"), ("sms", "")],
+    };
+    const BYTES: [u8; manifest::length(&PARTS)] = manifest::bytes(&PARTS);
+    let expected = concat!(
+        r#"{"abi":"1.0","name":"a \"quoted\" name","version":"1.2.3","toolchain":"rustc\u00091.95.0","#,
+        r#""handlers":[{"name":"mailer","description":"sends \\ mail, 邮件"},{"name":"sms","description":""}]}"#,
+    );
+    assert_eq!(std::str::from_utf8(&BYTES), Ok(expected));
+}
+
+#[test]
+fn a_descriptor_tells_who_the_plugin_is() {
+    let descriptor = descriptor();
+    let identity = identified(&descriptor).expect("a fresh descriptor fits");
+    assert_eq!(
+        (identity.name, identity.version, identity.toolchain),
+        ("mailer", "0.1.0", "rustc 1.95.0")
+    );
+    assert_eq!(identity.abi, (crate::ABI_MAJOR, crate::ABI_MINOR));
+}
+
+#[test]
+fn a_descriptor_is_refused_by_its_first_wrong_field() {
+    let refused = |change: fn(&mut Descriptor)| {
+        let mut descriptor = descriptor();
+        change(&mut descriptor);
+        identified(&descriptor).expect_err("the field is wrong")
+    };
+    assert_eq!(refused(|d| d.magic = *b"elephant"), LoadError::Magic);
+    assert_eq!(
+        refused(|d| (d.abi_major, d.size) = (2, 8)),
+        LoadError::Major { plugin: (2, 0) }
+    );
+    assert_eq!(refused(|d| d.size = 8), LoadError::Truncated { size: 8 });
+    assert_eq!(refused(|d| d.kind = 9), LoadError::Kind { kind: 9 });
+    assert_eq!(MAGIC.len(), 8);
+}
+
+#[test]
+fn a_descriptor_of_a_later_minor_may_be_longer() {
+    let mut descriptor = descriptor();
+    descriptor.size += 64;
+    descriptor.abi_minor += 1;
+    assert_eq!(
+        identified(&descriptor).map(|identity| identity.abi),
+        Ok((1, crate::ABI_MINOR + 1))
+    );
+}
