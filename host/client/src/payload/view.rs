@@ -1,0 +1,486 @@
+//! Writes the JSON view of a body. The forms it writes are the table in the [module](super).
+
+use std::collections::HashSet;
+use std::fmt;
+use std::ptr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::php::{
+    self, BadReference, Custom, Document, Entries, Enum, Float, Key, Object, Slots, Value, winners,
+};
+use super::{Format, Limits, PayloadError, detect};
+
+mod forms;
+
+use forms::{BASE64_PREFIX, class_key, property_name, resembles_our_forms};
+
+/// A body as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View<'a> {
+    /// The document.
+    pub json: &'a [u8],
+    /// What the body is written in: [`Format::Json`] (then `json` is the body) or [`Format::Php`] (then it is the buffer).
+    pub format: Format,
+    /// Whether the document contains a form that stands for something JSON lacks (`__class`, `__base64`, `__float`).
+    /// Always `false` for a JSON body.
+    pub marked: bool,
+}
+
+/// Gives the JSON view of `body`.
+///
+/// A JSON body is its own view and is not parsed here: whoever deserializes it finds its faults. For a PHP body, `scratch`
+/// is cleared and the document written into it; a buffer that is kept saves the allocation.
+///
+/// # Errors
+/// The body is empty, in neither format, malformed PHP, or has no view (a cycle, a limit, keys that collide).
+pub fn json_view<'a>(
+    body: &'a [u8],
+    limits: &Limits,
+    scratch: &'a mut Vec<u8>,
+) -> Result<View<'a>, PayloadError> {
+    let format = detect(body);
+    match format {
+        Format::Json => Ok(View {
+            json: body,
+            format,
+            marked: false,
+        }),
+        Format::Php => {
+            let document = php::parse(body, limits)?;
+            let marked = write_view(&document, limits, scratch)?;
+            Ok(View {
+                json: scratch,
+                format,
+                marked,
+            })
+        }
+        Format::Empty => Err(PayloadError::Empty),
+        Format::Unknown => Err(PayloadError::unknown(body)),
+    }
+}
+
+/// As [`json_view`], but a JSON body is checked too: UTF-8 and syntax.
+///
+/// # Errors
+/// Those of [`json_view`], and malformed JSON.
+pub fn validated_json_view<'a>(
+    body: &'a [u8],
+    limits: &Limits,
+    scratch: &'a mut Vec<u8>,
+) -> Result<View<'a>, PayloadError> {
+    let view = json_view(body, limits, scratch)?;
+    if view.format == Format::Json {
+        let text = std::str::from_utf8(view.json).map_err(|error| PayloadError::NotUtf8 {
+            valid_up_to: error.valid_up_to(),
+        })?;
+        serde_json::from_str::<serde::de::IgnoredAny>(text)?;
+    }
+    Ok(view)
+}
+
+/// Why a PHP value has no JSON view, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("at `{path}`: {kind}")]
+pub struct ViewError {
+    /// Where.
+    pub path: Path,
+    /// Why.
+    pub kind: ViewErrorKind,
+}
+
+/// Why a PHP value has no JSON view.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ViewErrorKind {
+    /// The value contains itself.
+    #[error("the reference leads back to a value that contains it, which JSON cannot express")]
+    Cycle,
+    /// The reference has no target, or `r:` has one that is no object.
+    #[error("the reference to slot {slot} finds no value it could mean")]
+    Reference {
+        /// The slot.
+        slot: u64,
+    },
+    /// The view nests deeper than [`Limits::depth`].
+    #[error("nested deeper than {limit} levels once references are followed")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// The view is longer than [`Limits::output`].
+    #[error("the JSON view exceeds {limit} bytes; hint: each level of nested references doubles it")]
+    TooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Two properties would have the same key.
+    #[error("two properties would both be `{key}`")]
+    SameKey {
+        /// The key, escaped.
+        key: String,
+    },
+    /// A key repeats in a body with references.
+    #[error("a key repeats, and the body has references, which would be ambiguous")]
+    Repeated,
+    /// An array looks like one of our forms in a body that needs one of them.
+    #[error("the body's own key `{key}` could be mistaken for what the view adds elsewhere")]
+    Ambiguous {
+        /// The user's key, escaped.
+        key: String,
+    },
+}
+
+/// Where in a document a value stands, such as `$.methodParams[0].self`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    /// The last step first, since the path grows while an error travels outwards.
+    steps: Vec<String>,
+}
+
+impl fmt::Display for Path {
+    /// Leaves out the middle of a long path.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_AT_EACH_END: usize = 8;
+        formatter.write_str("$")?;
+        let left_out = SHOWN_AT_EACH_END..self.steps.len().saturating_sub(SHOWN_AT_EACH_END);
+        for (index, step) in self.steps.iter().rev().enumerate() {
+            if !left_out.contains(&index) {
+                formatter.write_str(step)?;
+            } else if index == left_out.start {
+                formatter.write_str("…")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the view of a whole document; says whether one of our forms occurs in it.
+fn write_view(document: &Document<'_>, limits: &Limits, out: &mut Vec<u8>) -> Result<bool, ViewError> {
+    out.clear();
+    let mut writer = Writer {
+        out,
+        limit: limits.output,
+        depth: 0,
+        max_depth: limits.levels(),
+        slots: document.has_references().then(|| Slots::of(document)),
+        open: HashSet::new(),
+        marked: false,
+        resembling: None,
+    };
+    writer.value(document.root()).map_err(|error| *error)?;
+    Ok(writer.marked)
+}
+
+/// Boxed, so that the results on the way are one word.
+type Written = Result<(), Box<ViewError>>;
+
+struct Writer<'o, 'd, 'a> {
+    out: &'o mut Vec<u8>,
+    limit: usize,
+    depth: usize,
+    max_depth: usize,
+    /// Present where the document has references.
+    slots: Option<Slots<'d, 'a>>,
+    /// The arrays and objects we are in, kept where there are references.
+    open: HashSet<*const Value<'a>>,
+    /// Whether one of our forms was written.
+    marked: bool,
+    /// The user's key that resembles one of our forms.
+    resembling: Option<String>,
+}
+
+impl<'d, 'a> Writer<'_, 'd, 'a> {
+    fn value(&mut self, value: &'d Value<'a>) -> Written {
+        match value {
+            Value::Null => self.out.extend_from_slice(b"null"),
+            Value::Bool(truth) => self
+                .out
+                .extend_from_slice(if *truth { b"true" } else { b"false" }),
+            Value::Int(number) => self.json(number),
+            Value::Float(float) => self.float(float)?,
+            Value::String(bytes) => self.string(bytes)?,
+            Value::Array(_) | Value::Object(_) => self.container(value)?,
+            Value::Custom(custom) => self.custom(custom)?,
+            Value::Enum(case) => self.enum_case(case)?,
+            Value::Reference(_) | Value::SameObject(_) => self.reference(value)?,
+        }
+        self.within_limit(0)
+    }
+
+    fn reference(&mut self, value: &'d Value<'a>) -> Written {
+        let target = match &self.slots {
+            Some(slots) => slots.resolve(value),
+            None => Ok(value),
+        };
+        let target = target.map_err(|BadReference { slot }| fault(ViewErrorKind::Reference { slot }))?;
+        if self.open.contains(&ptr::from_ref(target)) {
+            return Err(fault(ViewErrorKind::Cycle));
+        }
+        self.value(target)
+    }
+
+    fn container(&mut self, value: &'d Value<'a>) -> Written {
+        if self.depth == self.max_depth {
+            return Err(fault(ViewErrorKind::TooDeep {
+                limit: self.max_depth,
+            }));
+        }
+        self.depth += 1;
+        let tracked = self.slots.is_some();
+        if tracked {
+            self.open.insert(ptr::from_ref(value));
+        }
+        match value {
+            Value::Array(entries) => self.array(entries)?,
+            Value::Object(object) => self.object(object)?,
+            _ => {}
+        }
+        if tracked {
+            self.open.remove(&ptr::from_ref(value));
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn array(&mut self, entries: &'d Entries<'a>) -> Written {
+        if is_list(entries.iter()) {
+            return self.list(entries.iter());
+        }
+        match self.chosen(entries)? {
+            None => self.map(entries.iter()),
+            Some(chosen) if is_list(chosen.iter().copied()) => self.list(chosen.into_iter()),
+            Some(chosen) => self.map(chosen.into_iter()),
+        }
+    }
+
+    /// The entries that count where keys repeat, `None` where none does.
+    fn chosen(
+        &self,
+        entries: &'d Entries<'a>,
+    ) -> Result<Option<Vec<&'d (Key<'a>, Value<'a>)>>, Box<ViewError>> {
+        match winners(entries) {
+            Some(_) if self.slots.is_some() => Err(fault(ViewErrorKind::Repeated)),
+            Some(winners) => Ok(Some(
+                winners
+                    .into_iter()
+                    .filter_map(|index| entries.get(index))
+                    .collect(),
+            )),
+            None => Ok(None),
+        }
+    }
+
+    fn list(&mut self, entries: impl Iterator<Item = &'d (Key<'a>, Value<'a>)>) -> Written {
+        self.out.push(b'[');
+        for (index, (_, value)) in entries.enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            self.value(value)
+                .map_err(|error| under(error, || format!("[{index}]")))?;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn map(&mut self, entries: impl ExactSizeIterator<Item = &'d (Key<'a>, Value<'a>)>) -> Written {
+        let alone = entries.len() == 1;
+        self.out.push(b'{');
+        for (index, (key, value)) in entries.enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            if let Key::Bytes(bytes) = key
+                && resembles_our_forms(bytes, alone)
+            {
+                self.note_resemblance(bytes)
+                    .map_err(|error| under(error, || step(key)))?;
+            }
+            self.entry(key, value)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn object(&mut self, object: &'d Object<'a>) -> Written {
+        let chosen = self.chosen(&object.properties)?;
+        let properties = chosen.unwrap_or_else(|| object.properties.iter().collect());
+        forms::check_names(&properties).map_err(|key| fault(ViewErrorKind::SameKey { key }))?;
+        self.out.push(b'{');
+        self.mark()?;
+        self.json(&class_key(&properties));
+        self.out.push(b':');
+        self.string(&object.class)?;
+        for (key, value) in properties {
+            self.out.push(b',');
+            if let Key::Bytes(bytes) = key
+                && bytes.starts_with(BASE64_PREFIX.as_bytes())
+            {
+                self.note_resemblance(bytes)?;
+            }
+            self.property(key, value)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn property(&mut self, key: &'d Key<'a>, value: &'d Value<'a>) -> Written {
+        match key {
+            Key::Bytes(bytes) if bytes.first() == Some(&0) => {
+                // A name that is not UTF-8 keeps its zero bytes, so that the whole of it can be had back.
+                let name = property_name(bytes);
+                self.key(if std::str::from_utf8(&name).is_ok() {
+                    &name
+                } else {
+                    bytes
+                })?;
+                self.out.push(b':');
+                self.value(value).map_err(|error| under(error, || step(key)))
+            }
+            _ => self.entry(key, value),
+        }
+    }
+
+    fn entry(&mut self, key: &'d Key<'a>, value: &'d Value<'a>) -> Written {
+        match key {
+            Key::Int(number) => {
+                self.out.push(b'"');
+                self.json(number);
+                self.out.push(b'"');
+            }
+            Key::Bytes(bytes) => self.key(bytes)?,
+        }
+        self.out.push(b':');
+        self.value(value).map_err(|error| under(error, || step(key)))
+    }
+
+    fn key(&mut self, bytes: &[u8]) -> Written {
+        self.within_limit(bytes.len())?;
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.json(text),
+            Err(_) => {
+                self.mark()?;
+                self.json(&format!("{BASE64_PREFIX}{}", BASE64.encode(bytes)));
+            }
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, bytes: &[u8]) -> Written {
+        self.within_limit(bytes.len())?;
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.json(text),
+            Err(_) => {
+                self.mark()?;
+                self.out.extend_from_slice(b"{\"__base64\":");
+                self.json(&BASE64.encode(bytes));
+                self.out.push(b'}');
+            }
+        }
+        Ok(())
+    }
+
+    fn float(&mut self, float: &Float<'_>) -> Written {
+        if let Some(text) = forms::plain_number(float) {
+            self.out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        self.mark()?;
+        self.out.extend_from_slice(b"{\"__float\":");
+        // A spelling beyond the range of doubles is infinite, and is named so.
+        self.json(Float::from(float.value()).spelling());
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn custom(&mut self, custom: &Custom<'a>) -> Written {
+        self.mark()?;
+        self.out.extend_from_slice(b"{\"__class\":");
+        self.string(&custom.class)?;
+        self.out.extend_from_slice(b",\"__serialized\":");
+        self.string(&custom.payload)?;
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn enum_case(&mut self, case: &Enum<'_>) -> Written {
+        self.string(&[&case.class, b"::".as_slice(), &case.case].concat())
+    }
+
+    fn json<T: Serialize + ?Sized>(&mut self, value: &T) {
+        // Strings and integers always serialize, and writing to a vector cannot fail.
+        let _ = serde_json::to_writer(&mut *self.out, value);
+    }
+
+    /// Notes that one of our forms is written.
+    fn mark(&mut self) -> Written {
+        self.marked = true;
+        self.unambiguous()
+    }
+
+    fn note_resemblance(&mut self, key: &[u8]) -> Written {
+        if self.resembling.is_none() {
+            self.resembling = Some(shown(key));
+        }
+        self.unambiguous()
+    }
+
+    fn unambiguous(&self) -> Written {
+        match &self.resembling {
+            Some(key) if self.marked => Err(fault(ViewErrorKind::Ambiguous { key: key.clone() })),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails if the view is too long already, or will be with this many bytes more.
+    fn within_limit(&self, more: usize) -> Written {
+        if self.out.len() + more > self.limit {
+            return Err(fault(ViewErrorKind::TooLong { limit: self.limit }));
+        }
+        Ok(())
+    }
+}
+
+/// PHP's rule, also for keys like `"0"` that it takes for integers.
+fn is_list<'d, 'a: 'd>(mut entries: impl Iterator<Item = &'d (Key<'a>, Value<'a>)>) -> bool {
+    let mut next = 0;
+    entries.all(|(key, _)| {
+        let in_order = key.identity() == php::KeyIdentity::Int(next);
+        next += 1;
+        in_order
+    })
+}
+
+#[cold]
+fn fault(kind: ViewErrorKind) -> Box<ViewError> {
+    Box::new(ViewError {
+        path: Path::default(),
+        kind,
+    })
+}
+
+#[cold]
+fn under(mut error: Box<ViewError>, step: impl FnOnce() -> String) -> Box<ViewError> {
+    error.path.steps.push(step());
+    error
+}
+
+fn step(key: &Key<'_>) -> String {
+    match key {
+        Key::Int(number) => format!("[{number}]"),
+        Key::Bytes(bytes) => format!(".{}", shown(&property_name(bytes))),
+    }
+}
+
+/// A key in an error, on one line and not too long.
+fn shown(key: &[u8]) -> String {
+    const LONGEST: usize = 60;
+    match std::str::from_utf8(key) {
+        Ok(text) if text.chars().count() <= LONGEST && !text.contains(char::is_control) => text.to_owned(),
+        _ => key.get(..LONGEST).unwrap_or(key).escape_ascii().to_string(),
+    }
+}
