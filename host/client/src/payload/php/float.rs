@@ -1,7 +1,6 @@
 //! Floats in PHP's spelling, which is kept: `serialize_precision` decides it, and a body may come from any setting.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// A float as PHP spelled it in the body.
 ///
@@ -55,22 +54,38 @@ impl From<f64> for Float<'_> {
 }
 
 fn spell(number: f64) -> String {
-    let exponent_at = |decimal: i32| !(-4..17).contains(&decimal);
-    let scientific = format!("{number:e}");
-    let parts = scientific
-        .split_once('e')
-        .map(|(digits, exponent)| (digits, exponent.parse::<i32>()));
-    match parts {
-        Some((digits, Ok(exponent))) if exponent_at(exponent) => {
-            let mut text = digits.to_owned();
-            if !digits.contains('.') {
-                text.push_str(".0");
-            }
-            // Writing to a string cannot fail.
-            let _ = write!(text, "E{exponent:+}");
-            text
-        }
-        _ => format!("{number}"),
+    let mut buffer = zmij::Buffer::new();
+    let shortest = buffer.format_finite(number.abs());
+    let (digits, exponent) = digits_and_exponent(shortest);
+    let sign = if number.is_sign_negative() { "-" } else { "" };
+    if !(-4..17).contains(&exponent) {
+        let (first, rest) = digits.split_at(1);
+        let rest = if rest.is_empty() { "0" } else { rest };
+        return format!("{sign}{first}.{rest}E{exponent:+}");
+    }
+    // How many digits stand before the point; none or fewer below 1.
+    let whole = usize::try_from(exponent + 1).unwrap_or(0);
+    if whole == 0 {
+        let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
+        return format!("{sign}0.{zeros}{digits}");
+    }
+    match digits.split_at_checked(whole) {
+        Some((whole, fraction)) if !fraction.is_empty() => format!("{sign}{whole}.{fraction}"),
+        _ => format!("{sign}{digits:0<whole$}"),
+    }
+}
+
+/// The significant digits of an unsigned decimal like `0.0012` or `1.2e-7`, and the exponent of the first of them.
+fn digits_and_exponent(decimal: &str) -> (String, i32) {
+    let (mantissa, exponent) = decimal.split_once('e').unwrap_or((decimal, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = [whole, fraction].concat();
+    let significant = all.trim_start_matches('0');
+    // A double has at most a few hundred digits in any notation, so the casts lose nothing.
+    let first = whole.len() as i32 - 1 - (all.len() - significant.len()) as i32;
+    match significant.trim_end_matches('0') {
+        "" => ("0".to_owned(), 0),
+        digits => (digits.to_owned(), first + exponent.parse().unwrap_or(0)),
     }
 }
 
