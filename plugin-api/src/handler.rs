@@ -1,0 +1,100 @@
+//! What an author implements.
+
+#[cfg(feature = "tokio")]
+use std::future::Future;
+
+use serde::de::DeserializeOwned;
+
+use crate::{done::Result, job::Job};
+
+/// Executes jobs, one at a time per thread, from any number of threads at once.
+///
+/// A host makes one value per handler and process from the configuration and keeps it until the process
+/// ends. New code or new configuration means a new process, so a handler never has to reload anything.
+pub trait Handler: Sized + Send + Sync + 'static {
+    /// The handler's configuration. `()` for none. Where the operator gave none it is an empty map, so a
+    /// struct whose fields all have defaults makes the configuration optional.
+    type Config: DeserializeOwned;
+
+    /// What the body is decoded into before [`Handler::execute`]. [`RawBody`] for none.
+    type Payload: Payload;
+
+    /// What the handler does, in one line. Readable without loading the plugin.
+    const DESCRIPTION: &'static str = "";
+
+    /// Makes the handler. Called once per process, before it takes jobs.
+    ///
+    /// # Errors
+    ///
+    /// The host does not start, or keeps running the previous plugins, and prints the error.
+    fn new(config: Self::Config) -> Result<Self>;
+
+    /// Runs one job to its end.
+    ///
+    /// A job may come again even after it was done: the connection to the queue server can break before
+    /// the host has told it so. Handlers run *at least* once per job.
+    ///
+    /// # Errors
+    ///
+    /// What becomes of the job then is told by the error: see the [crate's front page](crate#outcomes).
+    fn execute(&self, job: &Job<'_>, payload: Self::Payload) -> Result;
+}
+
+/// As [`Handler`], but asynchronous. Runs on a tokio runtime that the plugin owns.
+///
+/// [`AsyncHandler::new`] and [`AsyncHandler::execute`] are driven by the thread that the host called on, so
+/// one thread still runs one job at a time. Tasks that a handler spawns run on the runtime's threads and may
+/// outlive the job; `tokio::spawn(task.in_current_span())` lets their log events keep the job's id.
+#[cfg(feature = "tokio")]
+pub trait AsyncHandler: Sized + Send + Sync + 'static {
+    /// As [`Handler::Config`].
+    type Config: DeserializeOwned;
+
+    /// As [`Handler::Payload`].
+    type Payload: Payload;
+
+    /// As [`Handler::DESCRIPTION`].
+    const DESCRIPTION: &'static str = "";
+
+    /// As [`Handler::new`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Handler::new`].
+    fn new(config: Self::Config) -> impl Future<Output = Result<Self>>;
+
+    /// As [`Handler::execute`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Handler::execute`].
+    fn execute(&self, job: &Job<'_>, payload: Self::Payload) -> impl Future<Output = Result> + Send;
+}
+
+/// What a body can be decoded into: everything that serde deserializes, or [`RawBody`].
+///
+/// Other formats than JSON and PHP's are for a type with its own implementation.
+pub trait Payload: Sized {
+    /// Makes the payload.
+    ///
+    /// # Errors
+    ///
+    /// The job is settled as the error says, and the handler is not called.
+    fn decode(job: &Job<'_>) -> Result<Self>;
+}
+
+impl<T: DeserializeOwned> Payload for T {
+    fn decode(job: &Job<'_>) -> Result<Self> {
+        job.decode()
+    }
+}
+
+/// The payload of handlers that take any bytes: nothing is decoded, [`Job::body`] has them.
+#[derive(Clone, Copy, Debug)]
+pub struct RawBody;
+
+impl Payload for RawBody {
+    fn decode(_: &Job<'_>) -> Result<Self> {
+        Ok(RawBody)
+    }
+}

@@ -1,0 +1,101 @@
+//! The job as a handler sees it.
+
+use std::time::Duration;
+
+use asynccall_abi::{
+    abi_stable::std_types::RResult,
+    job::{RawJobRef, UNKNOWN},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{decode, done::Result, error::Error};
+
+/// A reserved job, lent for the time of one call.
+///
+/// `tube`, `attempt`, `remaining`, `age` and `priority` may together cost one round trip to the queue
+/// server, once per job; a handler that does not ask does not pay.
+pub struct Job<'a> {
+    raw: RawJobRef<'a>,
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn new(raw: RawJobRef<'a>) -> Self {
+        Job { raw }
+    }
+
+    /// The id that the queue server gave the job. Unique for as long as the server runs.
+    pub fn id(&self) -> u64 {
+        self.raw.id()
+    }
+
+    /// The body as it was put, undecoded.
+    pub fn body(&self) -> &[u8] {
+        self.raw.body().as_slice()
+    }
+
+    /// The body as a JSON document: a JSON body as it is, a PHP-serialized one transcoded by the host.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none: the body is empty, or in neither format. Passed on with `?` it buries the job.
+    pub fn json(&self) -> Result<&[u8]> {
+        match self.raw.json() {
+            RResult::ROk(json) => Ok(json.as_slice()),
+            RResult::RErr(reason) => Err(Error::bury(reason)),
+        }
+    }
+
+    /// Decodes the body, as is done for a typed [`Handler::Payload`](crate::Handler::Payload).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Job::json`], and serde's sentence where the body does not fit `T`. Passed on with `?` it
+    /// buries the job.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        decode::from_slice(self.json()?)
+            .map_err(|sentence| Error::bury(format_args!("the payload does not fit: {sentence}")))
+    }
+
+    /// The name of the tube that the job came from; `-` where the queue server could not be asked.
+    pub fn tube(&self) -> &str {
+        self.raw.tube().as_str()
+    }
+
+    /// 1 for the first try, 2 for the second; 0 where the queue server could not be asked.
+    pub fn attempt(&self) -> u32 {
+        self.raw.attempt()
+    }
+
+    /// How long until the queue server takes the job back and gives it to another worker.
+    ///
+    /// `None` where the queue server could not be asked.
+    pub fn remaining(&self) -> Option<Duration> {
+        known(self.raw.remaining_ms()).map(Duration::from_millis)
+    }
+
+    /// How long ago the job was put, in steps of a second. `None` where the queue server could not be asked.
+    pub fn age(&self) -> Option<Duration> {
+        known(self.raw.age_ms()).map(Duration::from_millis)
+    }
+
+    /// The job's priority, 0 being the most urgent. `None` where the queue server could not be asked.
+    pub fn priority(&self) -> Option<u32> {
+        known(self.raw.priority()).and_then(|priority| u32::try_from(priority).ok())
+    }
+
+    /// Whether the handler should give up: the host stops, or the job is lost to this worker.
+    ///
+    /// Cheap enough for a loop. What a handler answers then is up to it; a retry is the usual choice.
+    pub fn cancelled(&self) -> bool {
+        self.raw.cancelled()
+    }
+
+    /// Asks the queue server for a fresh time to run. `false` where the job is no longer ours.
+    pub fn touch(&self) -> bool {
+        self.raw.touch()
+    }
+}
+
+fn known(value: u64) -> Option<u64> {
+    (value != UNKNOWN).then_some(value)
+}

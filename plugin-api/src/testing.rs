@@ -1,0 +1,368 @@
+//! Runs a handler inside `cargo test`, without a host.
+//!
+//! The [`Harness`] stands where the host stands: it makes the handler through the plugin's adapter and lends it jobs
+//! through the wire layer, so decoding, the guard against panics and the bridged log are those of production.
+//!
+//! What it does not do is read PHP: the host transcodes PHP-serialized bodies, and a handler never knows. Here a
+//! body is JSON, or bytes that are not looked at.
+//!
+//! ```
+//! use plugin_api::prelude::*;
+//! use plugin_api::testing::{Harness, Verdict};
+//!
+//! struct Double;
+//!
+//! impl Handler for Double {
+//!     type Config = ();
+//!     type Payload = i64;
+//!     fn new((): ()) -> Result<Self> { Ok(Double) }
+//!     fn execute(&self, job: &Job, number: i64) -> Result {
+//!         if job.attempt() > 3 { return Err(Error::bury("enough")) }
+//!         let twice = number.checked_mul(2).ok_or("too large").or_retry_in(Duration::from_secs(1))?;
+//!         Ok(json!(twice).into())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let outcome = Harness::<Double>::new(json!({}))?.run(json!(21));
+//! assert_eq!((outcome.verdict, outcome.result), (Verdict::Done, Some(json!(42))));
+//!
+//! let outcome = Harness::<Double>::new(json!({}))?.attempt(4).run(json!(21));
+//! assert_eq!((outcome.verdict, outcome.message.as_str()), (Verdict::Bury, "enough"));
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    collections::HashMap,
+    marker::PhantomData,
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use asynccall_abi::{
+    abi_stable::{
+        prefix_type::PrefixTypeTrait,
+        sabi_trait::TD_Opaque,
+        sabi_types::RRef,
+        std_types::{RResult, RSlice, RStr, RString},
+    },
+    handler::RawHandlerBox,
+    host::{HostApi, HostApiRef, LogRecord},
+    job::{RawJob, RawJob_TO, UNKNOWN},
+    outcome as wire,
+};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tracing::Level;
+
+use crate::{
+    adapter::{self, Run},
+    done::Result,
+    error::Error,
+    host,
+};
+
+/// Holds one configured handler and the facts of the jobs that it is lent.
+///
+/// A test of an `AsyncHandler` is a plain `#[test]`: the handler brings its own runtime.
+pub struct Harness<H> {
+    handler: RawHandlerBox,
+    facts: Facts,
+    kind: PhantomData<fn() -> H>,
+}
+
+/// What a job answers besides its id and body.
+struct Facts {
+    tube: String,
+    attempt: u32,
+    remaining: Option<Duration>,
+    age: Option<Duration>,
+    priority: Option<u32>,
+    cancelled: AtomicBool,
+}
+
+impl<H> Harness<H> {
+    /// Makes the handler from its configuration, as the host does from `[handler.NAME]`.
+    ///
+    /// # Errors
+    ///
+    /// A configuration that does not fit, and what `new` answers; also its panic.
+    pub fn new<K: 'static>(config: Value) -> Result<Self>
+    where
+        H: Run<K>,
+    {
+        host::connect(api(), host::Place::Test);
+        let config = config.to_string();
+        let made = crate::panics::guard(0, || adapter::make::<K, H>(&config)).map_err(Error::exception)?;
+        Ok(Harness {
+            handler: made.map_err(|error| Error::failed(error.message))?,
+            facts: Facts {
+                tube: "test".to_owned(),
+                attempt: 1,
+                remaining: Some(Duration::from_secs(60)),
+                age: Some(Duration::ZERO),
+                priority: Some(1024),
+                cancelled: AtomicBool::new(false),
+            },
+            kind: PhantomData,
+        })
+    }
+
+    /// Name of the tube. `test` unless set.
+    #[must_use]
+    pub fn tube(mut self, tube: impl Into<String>) -> Self {
+        self.facts.tube = tube.into();
+        self
+    }
+
+    /// Which try it is. 1 unless set; 0 stands for a queue server that cannot be asked.
+    #[must_use]
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.facts.attempt = attempt;
+        self
+    }
+
+    /// How long until the queue server takes the job back. A minute unless set.
+    #[must_use]
+    pub fn remaining(mut self, remaining: impl Into<Option<Duration>>) -> Self {
+        self.facts.remaining = remaining.into();
+        self
+    }
+
+    /// How long ago the job was put. 0 unless set.
+    #[must_use]
+    pub fn age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.facts.age = age.into();
+        self
+    }
+
+    /// The job's priority. 1024 unless set.
+    #[must_use]
+    pub fn priority(mut self, priority: impl Into<Option<u32>>) -> Self {
+        self.facts.priority = priority.into();
+        self
+    }
+
+    /// Whether the host wants the handler to give up. `false` unless set.
+    #[must_use]
+    pub fn cancelled(self, cancelled: bool) -> Self {
+        self.facts.cancelled.store(cancelled, Ordering::Relaxed);
+        self
+    }
+
+    /// Asks a handler that is running on another thread to give up, as a host does when it stops.
+    pub fn cancel(&self) {
+        self.facts.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs a job whose body is this JSON value.
+    pub fn run(&self, payload: Value) -> Outcome {
+        self.run_bytes(payload.to_string().as_bytes())
+    }
+
+    /// Runs a job with this body.
+    pub fn run_bytes(&self, body: &[u8]) -> Outcome {
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        logs().insert(id, Vec::new());
+        let job = Lent {
+            id,
+            body,
+            facts: &self.facts,
+        };
+        let lent = RawJob_TO::from_ptr(RRef::new(&job), TD_Opaque);
+        let answer = self.handler.execute(lent);
+        Outcome::new(answer, logs().remove(&id).unwrap_or_default())
+    }
+}
+
+/// What a handler answered, to be compared in a test.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// What becomes of the job.
+    pub verdict: Verdict,
+    /// When the job shall be tried again; `None` leaves it to the host.
+    pub delay: Option<Duration>,
+    /// The priority that a released or buried job gets; `None` keeps the one it has.
+    pub priority: Option<u32>,
+    /// Why, in one line; empty for a done job.
+    pub message: String,
+    /// The result value of a done job.
+    pub result: Option<Value>,
+    /// What was logged on behalf of the job until it ended, in order.
+    pub logs: Vec<Log>,
+}
+
+/// What becomes of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Deleted.
+    Done,
+    /// Tried again after the delay that the handler asked for.
+    Retry,
+    /// Buried.
+    Bury,
+    /// The handler failed; the retry policy decides.
+    Failed,
+    /// The handler panicked or gave no answer; the retry policy decides.
+    Exception,
+}
+
+/// One log event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Log {
+    /// Severity.
+    pub level: Level,
+    /// Module path, or the target that the author named.
+    pub target: String,
+    /// The message.
+    pub message: String,
+    /// Fields of the spans that the event happened in, outermost first, and then its own.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Outcome {
+    fn new(answer: wire::Outcome, logs: Vec<Log>) -> Self {
+        let verdict = match answer.verdict {
+            wire::Verdict::DONE => Verdict::Done,
+            wire::Verdict::BURY => Verdict::Bury,
+            wire::Verdict::FAILED => Verdict::Failed,
+            wire::Verdict::EXCEPTION => Verdict::Exception,
+            _ => Verdict::Retry,
+        };
+        let delay = (answer.delay_ms != wire::DELAY_BY_POLICY).then_some(answer.delay_ms);
+        Outcome {
+            verdict,
+            delay: delay.map(Duration::from_millis),
+            priority: u32::try_from(answer.priority).ok(),
+            message: answer.message.into(),
+            result: serde_json::from_slice(&answer.result).ok(),
+            logs,
+        }
+    }
+}
+
+/// The job that the harness lends.
+struct Lent<'a> {
+    id: u64,
+    body: &'a [u8],
+    facts: &'a Facts,
+}
+
+impl RawJob for Lent<'_> {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn body(&self) -> RSlice<'_, u8> {
+        RSlice::from_slice(self.body)
+    }
+
+    fn json(&self) -> RResult<RSlice<'_, u8>, RString> {
+        if self.body.is_empty() {
+            return RResult::RErr("the body is empty".into());
+        }
+        match serde_json::from_slice::<IgnoredAny>(self.body) {
+            Ok(_) => RResult::ROk(self.body()),
+            Err(error) => RResult::RErr(format!("the body is not JSON: {error}").into()),
+        }
+    }
+
+    fn tube(&self) -> RStr<'_> {
+        RStr::from_str(&self.facts.tube)
+    }
+
+    fn attempt(&self) -> u32 {
+        self.facts.attempt
+    }
+
+    fn remaining_ms(&self) -> u64 {
+        millis(self.facts.remaining)
+    }
+
+    fn age_ms(&self) -> u64 {
+        millis(self.facts.age)
+    }
+
+    fn priority(&self) -> u64 {
+        self.facts.priority.map_or(UNKNOWN, u64::from)
+    }
+
+    fn cancelled(&self) -> bool {
+        self.facts.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn touch(&self) -> bool {
+        true
+    }
+}
+
+fn millis(time: Option<Duration>) -> u64 {
+    time.and_then(|time| u64::try_from(time.as_millis()).ok())
+        .unwrap_or(UNKNOWN)
+}
+
+/// What the running jobs have logged so far, by job id.
+fn logs() -> MutexGuard<'static, HashMap<u64, Vec<Log>>> {
+    static LOGS: OnceLock<Mutex<HashMap<u64, Vec<Log>>>> = OnceLock::new();
+    let logs = LOGS.get_or_init(Mutex::default);
+    // Appending to a list leaves nothing half done.
+    logs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn api() -> HostApiRef {
+    static API: OnceLock<HostApiRef> = OnceLock::new();
+    *API.get_or_init(|| {
+        HostApi {
+            version,
+            log_enabled,
+            log,
+        }
+        .leak_into_prefix()
+    })
+}
+
+extern "C" fn version() -> RStr<'static> {
+    RStr::from_str(env!("CARGO_PKG_VERSION"))
+}
+
+extern "C" fn log_enabled(_: u8, _: RStr<'_>) -> bool {
+    true
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "`cargo test` captures it and shows it with a failed test"
+)]
+extern "C" fn log(record: &LogRecord<'_>) {
+    let level = match record.level {
+        1 => Level::ERROR,
+        2 => Level::WARN,
+        3 => Level::INFO,
+        4 => Level::DEBUG,
+        _ => Level::TRACE,
+    };
+    let fields = record.fields.iter();
+    let log = Log {
+        level,
+        target: record.target.into(),
+        message: record.message.into(),
+        fields: fields
+            .map(|field| (field.name.into(), field.value.into()))
+            .collect(),
+    };
+    eprintln!(
+        "{level} job={} {}: {} {:?}",
+        record.job, log.target, log.message, log.fields
+    );
+    if let Some(of_job) = logs().get_mut(&record.job) {
+        of_job.push(log);
+    }
+}
