@@ -1,0 +1,229 @@
+//! Command lines and what they mean to clap; what their values mean is tested with the configuration.
+
+use clap::CommandFactory;
+
+use super::{Command, Flags, Input, Payload, Reload, Status, Target, Typed, Worker, parse};
+use crate::config::settings::SETTINGS;
+
+#[track_caller]
+fn typed(line: &str) -> Command {
+    let args = std::iter::once("asynccall-host").chain(line.split_whitespace());
+    parse(args).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+#[track_caller]
+fn refused(line: &str) -> String {
+    let args = std::iter::once("asynccall-host").chain(line.split_whitespace());
+    parse(args).expect_err("this line is wrong").to_string()
+}
+
+fn flags(pairs: &[(&str, &str)]) -> Flags {
+    pairs
+        .iter()
+        .fold(Flags::default(), |flags, (flag, text)| flags.with(flag, *text))
+}
+
+#[test]
+fn claps_own_checks_pass() {
+    Typed::command().debug_assert();
+}
+
+#[test]
+fn flags_without_a_command_mean_run() {
+    assert_eq!(typed(""), Command::Run(Flags::default()));
+    assert_eq!(typed("--port 1"), Command::Run(flags(&[("port", "1")])));
+    assert_eq!(typed("run --port 1"), Command::Run(flags(&[("port", "1")])));
+    assert_eq!(typed("start --port=1"), Command::Start(flags(&[("port", "1")])));
+    assert_eq!(
+        typed("check -c a.toml"),
+        Command::Check(flags(&[("config", "a.toml")]))
+    );
+}
+
+#[test]
+fn a_list_may_be_repeated_and_a_single_value_may_not() {
+    let Command::Run(flags) = typed("--tube a --plugin x --tube b") else {
+        panic!("not a run")
+    };
+    assert_eq!(
+        flags.typed("tube"),
+        Some(["a".to_owned(), "b".to_owned()].as_slice())
+    );
+    assert!(refused("--port 1 --port 2").contains("cannot be used multiple times"));
+}
+
+#[test]
+fn a_switch_may_be_turned_off_to_overrule_the_file() {
+    assert_eq!(
+        typed("--daemonize"),
+        Command::Run(flags(&[("daemonize", "true")]))
+    );
+    assert_eq!(
+        typed("--daemonize=false"),
+        Command::Run(flags(&[("daemonize", "false")]))
+    );
+}
+
+#[test]
+fn a_wrong_number_is_left_to_the_configuration() {
+    assert_eq!(typed("--port -1"), Command::Run(flags(&[("port", "-1")])));
+    assert_eq!(typed("--port x"), Command::Run(flags(&[("port", "x")])));
+}
+
+#[test]
+fn every_option_of_the_php_library_is_a_hidden_alias() {
+    for setting in SETTINGS {
+        let (Some(flag), Some(php)) = (setting.flag, setting.php) else {
+            continue;
+        };
+        assert_eq!(
+            typed(&format!("--{php}=1")),
+            Command::Run(flags(&[(flag, "1")])),
+            "{php}"
+        );
+    }
+    let help = refused("--help");
+    assert!(
+        help.contains("--worker-num") && !help.contains("workerNum"),
+        "{help}"
+    );
+}
+
+#[test]
+fn commands_to_a_daemon_take_what_finds_it() {
+    let target = || Target(flags(&[("pid-file", "a.pid")]));
+    assert_eq!(typed("stop --pid-file a.pid"), Command::Stop(target()));
+    assert_eq!(typed("restart --pidFile a.pid"), Command::Restart(target()));
+    assert_eq!(
+        typed("stop -c a.toml"),
+        Command::Stop(Target(flags(&[("config", "a.toml")])))
+    );
+    assert_eq!(
+        typed("reload --wait --pid-file a.pid"),
+        Command::Reload(Reload {
+            target: target(),
+            wait: true
+        })
+    );
+    assert_eq!(
+        typed("status --json --pid-file a.pid"),
+        Command::Status(Status {
+            target: target(),
+            json: true
+        })
+    );
+    assert!(refused("stop --port 1").contains("unexpected argument '--port'"));
+}
+
+#[test]
+fn flags_before_a_command_are_refused_instead_of_dropped() {
+    assert!(
+        refused("--port 1 start").contains("cannot be used with"),
+        "{}",
+        refused("--port 1 start")
+    );
+}
+
+#[test]
+fn a_body_comes_from_a_file_or_from_standard_input() {
+    let decode = |file| Command::Payload(Payload::Decode { file });
+    assert_eq!(typed("payload decode"), decode(None));
+    assert_eq!(typed("payload decode -"), decode(Some(Input::Stdin)));
+    assert_eq!(
+        typed("payload decode a.bin"),
+        decode(Some(Input::File("a.bin".into())))
+    );
+}
+
+#[test]
+fn the_worker_command_is_hidden() {
+    assert_eq!(
+        typed("worker --link-fd 5"),
+        Command::Worker(Worker { link_fd: 5 })
+    );
+    assert!(!refused("--help").contains("worker  "));
+    assert!(refused("worker --link-fd -5").contains("-5"));
+}
+
+#[test]
+fn a_typo_names_the_near_flag() {
+    assert!(refused("--worker-nums 2").contains("--worker-num"));
+    assert!(
+        refused("--workernum 2").contains("--worker-num"),
+        "{}",
+        refused("--workernum 2")
+    );
+}
+
+#[test]
+fn the_help_shows_default_and_unit_of_every_flag() {
+    insta::assert_snapshot!(refused("--help"), @"
+    Runs beanstalkd jobs through handlers that live in plugins
+
+    Usage: asynccall-host [OPTIONS]
+           asynccall-host <COMMAND>
+
+    Commands:
+      run      Run in the foreground (the default)
+      start    Run in the background; return when workers are ready, or with the error
+      stop     Let running jobs end, then end the daemon; wait for it
+      restart  Let running jobs end, then start the daemon anew with its own settings and the same pid
+      reload   Replace the workers by ones with newly read plugins and configuration
+      status   Show the daemon's workers, plugins and counters
+      check    Check the configuration and the plugins' manifests, and start nothing
+      payload  Look into job bodies
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Configuration:
+      -c, --config <FILE>
+              configuration file (TOML)
+          --handler-config <NAME=FILE.json>
+              configuration of handler NAME, in place of the file's `[handler.NAME]`; repeatable
+
+    Plugins:
+          --plugin <PATH|NAME>
+              plugin to load: a path, or a name looked up in the file's `[plugins] dirs`; repeatable
+          --plugin-dir <DIR>
+              load every `*.so` in this directory, besides those of the file; repeatable
+          --allow-unsafe-plugins[=<true|false>]
+              load plugins that other users could have changed
+
+    Queue:
+          --host <HOST>  beanstalkd's host, or unix:PATH [default: 127.0.0.1]
+          --port <N>     beanstalkd's port [default: 11300]
+
+    Pool:
+          --tube <NAME>          tube to consume; repeatable [default: async_call_test]
+          --tube-naming <WORD>   watch a tube under its own name, the PHP client's crc32 of it, or both: both, plain, crc32 [default: both]
+          --handler <NAME>       handler of the jobs; needed if several are loaded
+          --worker-num <N>       worker processes [default: 1]
+          --slots <N>            jobs at once in one worker [default: 1]
+          --reserve-timeout <N>  longest wait of one reserve [default: 2 s]
+          --max-request <N>      jobs after which a worker is replaced; 0 = never [default: 1000]
+          --min-lifetime <N>     age before which `max-request` replaces no worker [default: 60 s]
+          --cron <N>             period of each worker's periodic work [default: 200 ms]
+          --retry <WORD>         whose retry wishes count, the message's before the pool's or the pool's alone: message, pool [default: message]
+          --max-attempts <N>     attempts after which a failing job is buried [default: 25]
+
+    Daemon:
+          --daemonize[=<true|false>]  run in the background
+          --pid-file <FILE>           pid file, which also names the control socket [default: asynccall-host/default.pid in $XDG_RUNTIME_DIR, else in a private directory in /tmp]
+          --grace <N>                 how long running jobs may take to end at stop, restart and reload [default: 30 s]
+          --log-path <FILE>           log to this file instead of standard error
+          --log-format <WORD>         form of a log line: text, json [default: text]
+          --log-level <LEVEL>         off, error, warn, info, debug or trace; by target as `info,mailer=debug` [default: info]
+
+    Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and so on, with commas in lists. Flags beat the environment, the environment beats the file, and the file beats the defaults.
+    ");
+}
+
+#[test]
+fn the_flags_survive_the_way_to_the_next_process() {
+    let flags = flags(&[("port", "1"), ("tube", "订单")]);
+    let text = serde_json::to_string(&flags).unwrap();
+    assert_eq!(serde_json::from_str::<Flags>(&text).unwrap(), flags);
+}

@@ -1,0 +1,207 @@
+//! What the settings mean: flags, environment and files become one validated [`Config`].
+//!
+//! [`resolve`] is pure and reports every problem at once, each with its place and the nearest known name. [`load`] does
+//! the reading before it; nothing is opened beyond the files that hold settings, and nothing at all is started
+//! before the whole is valid. The one table of settings is `config::settings`: adding one is a row there and a field
+//! here. That plugins and handlers exist is not known here.
+//!
+//! ```text
+//! flags ─────────▶ layer ─┐
+//! environment ───▶ layer ─┼─▶ resolve ─▶ check ─▶ Config + warnings
+//! file ──────────▶ layer ─┘                  └──▶ ConfigErrors
+//! ```
+
+mod check;
+mod file;
+mod layer;
+mod near;
+mod problem;
+mod read;
+mod resolve;
+pub(crate) mod settings;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use asynccall_client::tube::TubeNaming;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+
+pub use problem::{ConfigErrors, Fault, Hint, Place, Problem};
+pub use read::{load, load_pid_file};
+pub use resolve::{Resolved, resolve};
+pub use sources::{Environment, FileText, Sources, Texts};
+
+/// The whole configuration of a daemon. Every value is within its bounds and every path is absolute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The beanstalkd server.
+    pub queue: Queue,
+    /// What to load.
+    pub plugins: Plugins,
+    /// Configurations by handler; a handler without one is not in it.
+    pub handlers: BTreeMap<String, HandlerConfig>,
+    /// The pools, at least one, with unique names.
+    pub pools: Vec<Pool>,
+    /// The master's own settings.
+    pub daemon: Daemon,
+}
+
+/// `[queue]`: the beanstalkd server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// A host name, an address (IPv6 without brackets), or `unix:` and an absolute path.
+    pub host: String,
+    /// Not used with a Unix socket.
+    pub port: u16,
+    /// How long a connection may take to be made. Written in seconds.
+    pub connect_timeout: Duration,
+}
+
+/// `[plugins]`: what to load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugins {
+    /// Plugins by path or name.
+    pub load: Vec<PluginRef>,
+    /// Where names are looked up, in this order; not empty if `load` has a name.
+    pub dirs: Vec<PathBuf>,
+    /// Directories of which every `*.so` is loaded.
+    pub drop_in: Vec<PathBuf>,
+    /// Load plugins that other users could have changed.
+    pub allow_unsafe: bool,
+}
+
+/// How a plugin was named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginRef {
+    /// An absolute path: it had a `/` or ended in `.so`.
+    Path(PathBuf),
+    /// A name: `lib<name>.so` in one of [`Plugins::dirs`].
+    Name(String),
+}
+
+/// The configuration of one handler: a JSON object. It may hold secrets, so its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HandlerConfig(Value);
+
+impl HandlerConfig {
+    /// Wraps the object that the handler will be given.
+    pub fn new(object: Value) -> Self {
+        Self(object)
+    }
+
+    /// The object.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HandlerConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("…")
+    }
+}
+
+/// `[[pool]]`: workers that consume the same tubes with the same handler.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Unique, of `[a-z0-9_-]+`.
+    pub name: String,
+    /// Tubes by the name that producers give, each once, at least one.
+    pub tubes: Vec<String>,
+    /// Under which names the tubes are watched; fit for each of them.
+    #[serde(serialize_with = "as_text")]
+    pub tube_naming: TubeNaming,
+    /// The handler of all jobs; `None`: the only one that is loaded.
+    pub handler: Option<String>,
+    /// Worker processes.
+    pub worker_num: u32,
+    /// Jobs at once, each with a connection, in one worker.
+    pub slots: u32,
+    /// The longest wait of one reserve, in whole seconds.
+    pub reserve_timeout: Duration,
+    /// Jobs after which a worker is replaced; 0 = never.
+    pub max_request: u64,
+    /// The age before which `max_request` replaces no worker. Written in seconds.
+    pub min_lifetime: Duration,
+    /// The period of a worker's periodic work. Written in milliseconds.
+    pub cron: Duration,
+    /// Who decides about the retry of a failed job.
+    pub retry: RetrySource,
+    /// Attempts after which a failing job is buried, at least 1.
+    pub max_attempts: u32,
+    /// Delays between attempts.
+    pub backoff: Backoff,
+}
+
+/// Who decides about the retry of a failed job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetrySource {
+    /// The job's message where it carries retry wishes, else the pool.
+    Message,
+    /// The pool's back-off alone.
+    Pool,
+}
+
+/// `[pool.backoff]`: the delay before each new attempt, `first × factor^n` up to `max`, less a random part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backoff {
+    /// After the first failure. Written in seconds.
+    pub first: Duration,
+    /// At most; never less than `first`. Written in seconds.
+    pub max: Duration,
+    /// Growth with each failure, 1 to 100.
+    pub factor: f64,
+    /// The random part of the delay, 0 to 1.
+    pub jitter: f64,
+}
+
+/// Writes `value` as its `Display`, which its `Deserialize` reads.
+fn as_text<S: Serializer>(value: &impl fmt::Display, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(value)
+}
+
+/// `[daemon]`: the master's own settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Daemon {
+    /// Run in the background.
+    pub daemonize: bool,
+    /// Held under a lock by the master; the control socket is beside it.
+    pub pid_file: PathBuf,
+    /// The directory of the default pid file, to be made with mode 0700 and its owner checked before use;
+    /// `None` where a pid file was named.
+    #[serde(default)]
+    pub private_dir: Option<PathBuf>,
+    /// How long running jobs may take to end at stop, restart and reload. Written in seconds.
+    pub grace: Duration,
+    /// The log file; `None`: standard error.
+    pub log_path: Option<PathBuf>,
+    /// The form of a log line.
+    pub log_format: LogFormat,
+    /// Directives that `tracing_subscriber::filter::Targets` can parse.
+    pub log_level: String,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,0 +1,167 @@
+//! What is wrong between settings that are right one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use asynccall_client::tube::TubeNamingError;
+
+use super::file::PoolLayer;
+use super::layer::Layer;
+use super::problem::{Fault, Hint, Place, Report};
+use super::settings::Section;
+use super::sources::WantedFile;
+use super::{PluginRef, Plugins, Pool};
+
+/// Where `key` was given, in the strongest of `layers`, or that it was not.
+fn place(section: Section, key: &'static str, layers: &[&Layer]) -> Place {
+    let given = layers.iter().find_map(|layer| layer.place(section, key));
+    given
+        .cloned()
+        .unwrap_or_else(|| Place::Unset(format!("{}.{key}", section.path())))
+}
+
+/// There is something to load, and a name has a directory to be found in.
+pub(super) fn plugins(plugins: &Plugins, layers: &[&Layer], report: &mut Report) {
+    let at = place(Section::Plugins, "load", layers);
+    let is_given = [
+        ("load", &at),
+        ("drop_in", &place(Section::Plugins, "drop_in", layers)),
+    ]
+    .iter()
+    .any(|(_, place)| !matches!(place, Place::Unset(_)));
+    if plugins.load.is_empty() && plugins.drop_in.is_empty() && !is_given {
+        let hint = Hint::some("`--plugin PATH`, `--plugin-dir DIR` or `[plugins] load` in the file");
+        report.problem(
+            at,
+            Fault::Missing {
+                wanted: "a plugin to load".to_owned(),
+                hint,
+            },
+        );
+        return;
+    }
+    let by_name = plugins.load.iter().find_map(|plugin| match plugin {
+        PluginRef::Name(name) => Some(name),
+        PluginRef::Path(_) => None,
+    });
+    if let Some(name) = by_name.filter(|_| plugins.dirs.is_empty()) {
+        let hint = Hint::some(format!(
+            "set `[plugins] dirs` in the file, where `lib{name}.so` is looked up, or write a path such as `./{name}`"
+        ));
+        let wanted = "a path, as there is no directory to look names up in".to_owned();
+        report.problem(
+            at,
+            Fault::Value {
+                found: format!("the name `{name}`"),
+                wanted,
+                hint,
+            },
+        );
+    }
+}
+
+/// Several pools have names of their own.
+pub(super) fn pool_names(pools: &[PoolLayer], report: &mut Report) {
+    let mut names: BTreeMap<&str, &Place> = BTreeMap::new();
+    for pool in pools {
+        let Some(given) = pool.settings.get(Section::Pool, "name") else {
+            let wanted = "a `name`, as there are several pools".to_owned();
+            report.problem(
+                pool.place.clone(),
+                Fault::Missing {
+                    wanted,
+                    hint: Hint::default(),
+                },
+            );
+            continue;
+        };
+        let Some(name) = given.value.as_ref().and_then(|value| value.as_str()) else {
+            continue;
+        };
+        match names.get(name) {
+            Some(first) => {
+                let wanted = format!("a name that is not that of {first}");
+                let found = format!("`{name}`");
+                report.problem(
+                    given.place.clone(),
+                    Fault::Value {
+                        found,
+                        wanted,
+                        hint: Hint::default(),
+                    },
+                );
+            }
+            None => {
+                names.insert(name, &given.place);
+            }
+        }
+    }
+}
+
+/// The settings of one pool fit each other.
+pub(super) fn pool(pool: &Pool, layers: &[&Layer], report: &mut Report) {
+    tubes(pool, layers, report);
+    let (first, max) = (pool.backoff.first.as_secs(), pool.backoff.max.as_secs());
+    if max < first {
+        let at = match place(Section::Backoff, "max", layers) {
+            Place::Unset(_) => place(Section::Backoff, "first", layers),
+            given => given,
+        };
+        let found = format!("a longest delay of {max} s");
+        let wanted = format!("at least the first delay, {first} s");
+        report.problem(
+            at,
+            Fault::Value {
+                found,
+                wanted,
+                hint: Hint::default(),
+            },
+        );
+    }
+}
+
+/// Each tube can be watched under the pool's naming.
+fn tubes(pool: &Pool, layers: &[&Layer], report: &mut Report) {
+    let at = place(Section::Pool, "tubes", layers);
+    for name in &pool.tubes {
+        match pool.tube_naming.resolve(name) {
+            Ok(tube) => {
+                if let Some(reason) = tube.crc32_alone() {
+                    let message = format!("watched under its crc32 alone: {reason}");
+                    report.warning(at.clone(), Fault::Remark { message });
+                }
+            }
+            Err(TubeNamingError::NotPlain { source, .. }) => {
+                report.problem(at.clone(), Fault::Tube { source })
+            }
+            Err(TubeNamingError::Empty) => {
+                let wanted = "a name for each tube".to_owned();
+                report.problem(
+                    at.clone(),
+                    Fault::Missing {
+                        wanted,
+                        hint: Hint::default(),
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Each handler has one JSON file.
+pub(super) fn handler_files(files: &[(String, WantedFile)], report: &mut Report) {
+    let mut names = BTreeSet::new();
+    for (name, file) in files {
+        if !names.insert(name) {
+            let found = format!("two files for handler `{name}`");
+            let wanted = "one for each handler".to_owned();
+            report.problem(
+                file.place.clone(),
+                Fault::Value {
+                    found,
+                    wanted,
+                    hint: Hint::default(),
+                },
+            );
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The table of settings: one row says where a setting may stand, what it takes, and its default.
+//!
+//! The flags of [`crate::cli`], the environment variables, the keys of the file, the aliases of the PHP library and the
+//! near names in errors all come from here. A new setting is one row here and one field in the struct
+//! of its section. What a kind of value means in detail is [`super::value`]'s.
+
+use Kind::{
+    Duration, HandlerFiles, Host, Integer, LogFilter, Name, Number, OneOf, Path, PathList, PidFile,
+    PluginList, Switch, Text, TubeList,
+};
+use Section::{Backoff, Daemon, Invocation, Plugins, Pool, Queue};
+use Unit::{Milliseconds, Seconds};
+
+/// Which table of the file, and which struct of [`super::Config`], a setting belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Section {
+    /// Not in the file: names the files to read.
+    Invocation,
+    /// `[queue]`
+    Queue,
+    /// `[plugins]`
+    Plugins,
+    /// `[[pool]]`
+    Pool,
+    /// `[pool.backoff]`
+    Backoff,
+    /// `[daemon]`
+    Daemon,
+}
+
+impl Section {
+    /// The path of the table in the file, without brackets.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Invocation => "",
+            Queue => "queue",
+            Plugins => "plugins",
+            Pool => "pool",
+            Backoff => "pool.backoff",
+            Daemon => "daemon",
+        }
+    }
+
+    /// The table's header as written in the file.
+    pub(crate) fn header(self) -> String {
+        match self {
+            Pool => "[[pool]]".to_owned(),
+            other => format!("[{}]", other.path()),
+        }
+    }
+
+    /// The heading above the section's flags in `--help`.
+    pub(crate) const fn heading(self) -> &'static str {
+        match self {
+            Invocation => "Configuration",
+            Queue => "Queue",
+            Plugins => "Plugins",
+            Pool | Backoff => "Pool",
+            Daemon => "Daemon",
+        }
+    }
+
+    /// Whether the setting belongs to one pool, of which the file may have several.
+    pub(crate) const fn is_of_a_pool(self) -> bool {
+        matches!(self, Pool | Backoff)
+    }
+}
+
+/// The unit in which a duration is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Whole seconds.
+    Seconds,
+    /// Whole milliseconds.
+    Milliseconds,
+}
+
+/// What a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    /// A whole number within bounds, both included.
+    Integer { min: u64, max: u64 },
+    /// A number within bounds, both included.
+    Number { min: f64, max: f64 },
+    /// A whole number of `unit`.
+    Duration { unit: Unit, min: u64, max: u64 },
+    /// `true` or `false`; a flag alone means `true`.
+    Switch,
+    /// One word of a list.
+    OneOf(&'static [&'static str]),
+    /// Any text that is not empty and has no control characters.
+    Text,
+    /// A name of `[a-z0-9_-]+`.
+    Name,
+    /// A host name, an address, or `unix:PATH`.
+    Host,
+    /// Directives as `info,mailer=debug`.
+    LogFilter,
+    /// A path.
+    Path,
+    /// The path of a pid file.
+    PidFile,
+    /// One path or several.
+    PathList,
+    /// One plugin or several, each a path or a name.
+    PluginList,
+    /// One tube or several.
+    TubeList,
+    /// Pairs `NAME=PATH`.
+    HandlerFiles,
+}
+
+impl Kind {
+    /// Whether a flag of this kind may be repeated, and its variable is split at commas.
+    pub(crate) const fn is_list(self) -> bool {
+        matches!(self, PathList | PluginList | TubeList | HandlerFiles)
+    }
+}
+
+/// One setting.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Setting {
+    pub(crate) section: Section,
+    /// The key in the file, and the name of the field in the section's struct.
+    pub(crate) key: &'static str,
+    /// The long flag, without dashes. A setting without one stands in the file only.
+    pub(crate) flag: Option<&'static str>,
+    /// The name in the PHP library.
+    pub(crate) php: Option<&'static str>,
+    pub(crate) kind: Kind,
+    /// The default as one would type it. Empty: no value, or one that depends on the surroundings.
+    pub(crate) default: &'static str,
+    /// What `--help` says, without default and unit.
+    pub(crate) help: &'static str,
+    /// Whether a list adds to the ones that it would otherwise replace.
+    pub(crate) adds: bool,
+}
+
+impl Setting {
+    const fn new(
+        section: Section,
+        key: &'static str,
+        kind: Kind,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            section,
+            key,
+            flag: None,
+            php: None,
+            kind,
+            default,
+            help,
+            adds: false,
+        }
+    }
+
+    const fn flag(mut self, name: &'static str) -> Self {
+        self.flag = Some(name);
+        self
+    }
+
+    const fn php(mut self, name: &'static str) -> Self {
+        self.php = Some(name);
+        self
+    }
+
+    const fn adds(mut self) -> Self {
+        self.adds = true;
+        self
+    }
+
+    /// The environment variable: `ASYNCCALL_` and the flag in upper case.
+    pub(crate) fn variable(&self) -> Option<String> {
+        let flag = self.flag?;
+        Some(format!(
+            "{VARIABLE_PREFIX}{}",
+            flag.replace('-', "_").to_uppercase()
+        ))
+    }
+
+    /// Whether `name` is how the file may call this setting.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.key == name || self.php == Some(name)
+    }
+
+    /// The unit of the plain number that is written, for help texts.
+    pub(crate) const fn unit(&self) -> &'static str {
+        match self.kind {
+            Duration { unit: Seconds, .. } => " s",
+            Duration {
+                unit: Milliseconds, ..
+            } => " ms",
+            _ => "",
+        }
+    }
+}
+
+/// What the name of every environment variable of the daemon begins with.
+pub(crate) const VARIABLE_PREFIX: &str = "ASYNCCALL_";
+
+/// One day in seconds: the bound of time spans that no one needs longer.
+const DAY: u64 = 24 * 60 * 60;
+
+/// The row of `key` in `section`.
+pub(crate) fn find(section: Section, key: &str) -> Option<&'static Setting> {
+    SETTINGS
+        .iter()
+        .find(|setting| setting.section == section && setting.is_called(key))
+}
+
+/// Every setting, in the order of `--help`.
+#[rustfmt::skip]
+pub(crate) static SETTINGS: &[Setting] = &[
+    Setting::new(Invocation, "config", Path, "", "configuration file (TOML)").flag("config"),
+    Setting::new(Invocation, "handler_config", HandlerFiles, "",
+        "configuration of handler NAME, in place of the file's `[handler.NAME]`; repeatable").flag("handler-config"),
+
+    Setting::new(Plugins, "load", PluginList, "",
+        "plugin to load: a path, or a name looked up in the file's `[plugins] dirs`; repeatable").flag("plugin"),
+    Setting::new(Plugins, "drop_in", PathList, "",
+        "load every `*.so` in this directory, besides those of the file; repeatable").flag("plugin-dir").adds(),
+    Setting::new(Plugins, "dirs", PathList, "", "where plugins are looked up by name"),
+    Setting::new(Plugins, "allow_unsafe", Switch, "false",
+        "load plugins that other users could have changed").flag("allow-unsafe-plugins"),
+
+    Setting::new(Queue, "host", Host, "127.0.0.1", "beanstalkd's host, or unix:PATH").flag("host").php("host"),
+    Setting::new(Queue, "port", Integer { min: 1, max: 65535 }, "11300", "beanstalkd's port")
+        .flag("port").php("port"),
+    Setting::new(Queue, "connect_timeout", Duration { unit: Seconds, min: 1, max: 300 }, "5",
+        "how long a connection may take to be made"),
+
+    Setting::new(Pool, "name", Name, "default", "the pool's name"),
+    Setting::new(Pool, "tubes", TubeList, "async_call_test", "tube to consume; repeatable").flag("tube").php("tube"),
+    Setting::new(Pool, "tube_naming", OneOf(&["both", "plain", "crc32"]), "both",
+        "watch a tube under its own name, the PHP client's crc32 of it, or both").flag("tube-naming"),
+    Setting::new(Pool, "handler", Text, "", "handler of the jobs; needed if several are loaded").flag("handler"),
+    Setting::new(Pool, "worker_num", Integer { min: 1, max: 1024 }, "1", "worker processes")
+        .flag("worker-num").php("workerNum"),
+    Setting::new(Pool, "slots", Integer { min: 1, max: 1024 }, "1", "jobs at once in one worker").flag("slots"),
+    Setting::new(Pool, "reserve_timeout", Duration { unit: Seconds, min: 0, max: u32::MAX as u64 }, "2",
+        "longest wait of one reserve").flag("reserve-timeout").php("reserveTimeout"),
+    Setting::new(Pool, "max_request", Integer { min: 0, max: i64::MAX as u64 }, "1000",
+        "jobs after which a worker is replaced; 0 = never").flag("max-request").php("maxRequest"),
+    Setting::new(Pool, "min_lifetime", Duration { unit: Seconds, min: 0, max: 365 * DAY }, "60",
+        "age before which `max-request` replaces no worker").flag("min-lifetime"),
+    Setting::new(Pool, "cron", Duration { unit: Milliseconds, min: 1, max: 1000 * DAY }, "200",
+        "period of each worker's periodic work").flag("cron").php("cron"),
+    Setting::new(Pool, "retry", OneOf(&["message", "pool"]), "message",
+        "whose retry wishes count, the message's before the pool's or the pool's alone").flag("retry"),
+    Setting::new(Pool, "max_attempts", Integer { min: 1, max: u32::MAX as u64 }, "25",
+        "attempts after which a failing job is buried").flag("max-attempts"),
+
+    Setting::new(Backoff, "first", Duration { unit: Seconds, min: 0, max: 365 * DAY }, "10",
+        "delay after a job's first failure"),
+    Setting::new(Backoff, "factor", Number { min: 1.0, max: 100.0 }, "2", "growth of the delay with each failure"),
+    Setting::new(Backoff, "max", Duration { unit: Seconds, min: 0, max: 365 * DAY }, "3600", "longest delay"),
+    Setting::new(Backoff, "jitter", Number { min: 0.0, max: 1.0 }, "0.2", "random part of the delay"),
+
+    Setting::new(Daemon, "daemonize", Switch, "false", "run in the background").flag("daemonize").php("daemonize"),
+    Setting::new(Daemon, "pid_file", PidFile, "", "pid file, which also names the control socket")
+        .flag("pid-file").php("pidFile"),
+    Setting::new(Daemon, "grace", Duration { unit: Seconds, min: 0, max: DAY }, "30",
+        "how long running jobs may take to end at stop, restart and reload").flag("grace"),
+    Setting::new(Daemon, "log_path", Path, "", "log to this file instead of standard error")
+        .flag("log-path").php("logPath"),
+    Setting::new(Daemon, "log_format", OneOf(&["text", "json"]), "text", "form of a log line").flag("log-format"),
+    Setting::new(Daemon, "log_level", LogFilter, "info",
+        "off, error, warn, info, debug or trace; by target as `info,mailer=debug`").flag("log-level"),
+];

@@ -1,0 +1,127 @@
+//! The exit codes of every command: one table, used by `main` and shown in the documentation.
+//!
+//! The numbers from 64 on are those of `sysexits.h`, so that a supervisor can tell a configuration that will
+//! never work (78) from a start that is worth another try. Which error ends in which code is decided where the
+//! error is known; here is only what a code means.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The command did what it was asked to do.
+    Ok = 0,
+    /// It was understood and tried, and it failed.
+    Failed = 1,
+    /// No daemon holds the pid file.
+    NotRunning = 3,
+    /// The command line is wrong.
+    Usage = 64,
+    /// What was given to read is not what it should be.
+    BadData = 65,
+    /// A named file is missing or cannot be read.
+    NoInput = 66,
+    /// Something needed from outside does not answer.
+    Unavailable = 69,
+    /// An error of the daemon itself.
+    Internal = 70,
+    /// A file or socket cannot be made.
+    CannotCreate = 73,
+    /// Another daemon holds the pid file.
+    AlreadyRunning = 75,
+    /// The user may not do this.
+    NoPermission = 77,
+    /// The configuration is wrong.
+    Config = 78,
+}
+
+impl Exit {
+    /// Every code, in ascending order.
+    pub const ALL: [Self; 12] = [
+        Self::Ok,
+        Self::Failed,
+        Self::NotRunning,
+        Self::Usage,
+        Self::BadData,
+        Self::NoInput,
+        Self::Unavailable,
+        Self::Internal,
+        Self::CannotCreate,
+        Self::AlreadyRunning,
+        Self::NoPermission,
+        Self::Config,
+    ];
+
+    /// The process's exit status.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// One sentence for the table that `--help` and the README show.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "done",
+            Self::Failed => "tried and failed: a reload was refused, or no generation became ready",
+            Self::NotRunning => "no daemon holds the pid file",
+            Self::Usage => "the command line is wrong",
+            Self::BadData => "the input of `payload decode` is no job body",
+            Self::NoInput => "a configuration file, plugin or input file is missing or unreadable",
+            Self::Unavailable => "the daemon does not answer on its control socket",
+            Self::Internal => "an error of the daemon itself; please report it",
+            Self::CannotCreate => "the pid file, the control socket or the log file cannot be created",
+            Self::AlreadyRunning => "a daemon already holds the pid file",
+            Self::NoPermission => "the pid file or the daemon belongs to someone else",
+            Self::Config => "the configuration is wrong: the file, a variable, or what they mean together",
+        }
+    }
+
+    /// The table of all codes, one per line.
+    pub fn table() -> String {
+        Self::ALL
+            .iter()
+            .map(|exit| format!("  {:>2}  {}\n", exit.code(), exit.meaning()))
+            .collect()
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ({})", self.code(), self.meaning())
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn the_codes_are_unique_and_ascending() {
+        let codes: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
+        assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
+    }
+
+    #[test]
+    fn the_table_has_one_line_for_each_code() {
+        insta::assert_snapshot!(Exit::table(), @"
+         0  done
+         1  tried and failed: a reload was refused, or no generation became ready
+         3  no daemon holds the pid file
+        64  the command line is wrong
+        65  the input of `payload decode` is no job body
+        66  a configuration file, plugin or input file is missing or unreadable
+        69  the daemon does not answer on its control socket
+        70  an error of the daemon itself; please report it
+        73  the pid file, the control socket or the log file cannot be created
+        75  a daemon already holds the pid file
+        77  the pid file or the daemon belongs to someone else
+        78  the configuration is wrong: the file, a variable, or what they mean together
+        ");
+    }
+}
