@@ -1,0 +1,325 @@
+//! The keys of a message, as lenient as PHP and JSON producers need, and no more.
+//!
+//! Reads types only; what an address or a header may contain is decided where the mail is composed.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
+
+/// A message as its producer wrote it.
+#[derive(Debug)]
+pub(crate) struct Mail {
+    pub(crate) fields: Fields,
+}
+
+/// The keys that a mail may have; `null` is the same as an absent key.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    pub(crate) from: Option<Addresses>,
+    pub(crate) to: Option<Addresses>,
+    pub(crate) cc: Option<Addresses>,
+    pub(crate) bcc: Option<Addresses>,
+    pub(crate) reply_to: Option<Addresses>,
+    pub(crate) subject: Option<Text>,
+    pub(crate) text: Option<Text>,
+    pub(crate) html: Option<Text>,
+    pub(crate) headers: Option<Headers>,
+    pub(crate) attachments: Option<Attachments>,
+    pub(crate) message_id: Option<Text>,
+}
+
+/// One attachment: its bytes as `base64`, or the `path` of a file under the configured root.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AttachmentFields {
+    pub(crate) name: Option<Text>,
+    pub(crate) content_type: Option<Text>,
+    pub(crate) base64: Option<Text>,
+    pub(crate) path: Option<Text>,
+    /// The class of a PHP object in the host's JSON view.
+    #[serde(default, rename = "__class")]
+    _class: IgnoredAny,
+}
+
+/// The names of [`Fields`], for the errors.
+const KEYS: [&str; 11] = [
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "reply_to",
+    "subject",
+    "text",
+    "html",
+    "headers",
+    "attachments",
+    "message_id",
+];
+
+/// Keys that every message of the PHP library carries, and the class of a message that was a PHP object. They say
+/// nothing about the mail.
+const NOT_OURS: [&str; 10] = [
+    "__class",
+    "model",
+    "method",
+    "modelParams",
+    METHOD_PARAMS,
+    "errorRetry",
+    "noRetry",
+    "priority",
+    "retryIntervalTime",
+    "retryStopAt",
+];
+
+/// Where the PHP library's client puts what its caller wants to say.
+const METHOD_PARAMS: &str = "methodParams";
+
+impl<'de> Deserialize<'de> for Mail {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mail, D::Error> {
+        let mut keys = match Value::deserialize(deserializer)? {
+            Value::Object(keys) => keys,
+            // What an empty PHP array looks like.
+            Value::Array(list) if list.is_empty() => Map::new(),
+            other => {
+                let found = describe(&other);
+                return Err(D::Error::custom(format_args!(
+                    "the message is {found}, wanted a map with `to`"
+                )));
+            }
+        };
+        let arguments = keys.remove(METHOD_PARAMS);
+        keys.retain(|key, _| !NOT_OURS.contains(&key.as_str()));
+        if keys.is_empty()
+            && let Some(mut inner) = arguments.and_then(only_map)
+        {
+            inner.retain(|key, _| key != "__class");
+            keys = inner;
+        }
+        Fields::read(keys)
+            .map(|fields| Mail { fields })
+            .map_err(D::Error::custom)
+    }
+}
+
+impl Fields {
+    /// Reads the keys one by one, so that an error can name the key it is about.
+    fn read(keys: Map<String, Value>) -> Result<Fields, String> {
+        let mut fields = Fields::default();
+        for (key, value) in keys {
+            match key.as_str() {
+                "from" => fields.from = read(&key, value)?,
+                "to" => fields.to = read(&key, value)?,
+                "cc" => fields.cc = read(&key, value)?,
+                "bcc" => fields.bcc = read(&key, value)?,
+                "reply_to" => fields.reply_to = read(&key, value)?,
+                "subject" => fields.subject = read(&key, value)?,
+                "text" => fields.text = read(&key, value)?,
+                "html" => fields.html = read(&key, value)?,
+                "headers" => fields.headers = read(&key, value)?,
+                "attachments" => fields.attachments = read(&key, value)?,
+                "message_id" => fields.message_id = read(&key, value)?,
+                _ => return Err(unknown(&key)),
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn read<T: DeserializeOwned>(key: &str, value: Value) -> Result<Option<T>, String> {
+    Option::deserialize(value).map_err(|error| format!("`{key}`: {error}"))
+}
+
+/// A key that is lost silently is a mail without its subject; so it is an error, with the nearest key as a hint.
+fn unknown(key: &str) -> String {
+    let near = KEYS
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(key, known), known))
+        .min();
+    match near {
+        Some((distance, known)) if distance <= 2 => {
+            format!("unknown key `{key}`\n  hint: did you mean `{known}`?")
+        }
+        _ => format!("unknown key `{key}`, wanted some of `{}`", KEYS.join("`, `")),
+    }
+}
+
+/// The mail inside `methodParams`: the map itself (named arguments), or the only element of a list (one argument).
+fn only_map(arguments: Value) -> Option<Map<String, Value>> {
+    match arguments {
+        Value::Object(map) => Some(map),
+        Value::Array(list) => match <[Value; 1]>::try_from(list) {
+            Ok([Value::Object(map)]) => Some(map),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn describe(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "`null`",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// Text; a number is taken as its digits, since PHP producers do not always cast.
+#[derive(Debug, Default)]
+pub(crate) struct Text(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text in UTF-8")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+            fn visit_string<E: Error>(self, text: String) -> Result<Text, E> {
+                Ok(Text(text))
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// Addresses in any of the forms that producers use, not yet parsed.
+///
+/// A string (one address or several with commas) · a list of such strings · a map from address to display name. A
+/// key of digits is a place in a list: PHP lists with gaps are maps.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses(pub(crate) Vec<Entry>);
+
+/// One entry of [`Addresses`].
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// As in a mail's header: `a@example.org`, `A <a@example.org>, b@example.org`.
+    Text(String),
+    /// A map's entry.
+    Named { address: String, name: String },
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Addresses, D::Error> {
+        struct AddressesVisitor;
+        impl<'de> Visitor<'de> for AddressesVisitor {
+            type Value = Addresses;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, a list of addresses, or a map from address to name")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Addresses, E> {
+                Ok(Addresses(vec![Entry::Text(text.to_owned())]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(text) = list.next_element::<String>()? {
+                    entries.push(Entry::Text(text));
+                }
+                Ok(Addresses(entries))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Addresses, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, Option<Text>>()? {
+                    let Text(value) = value.unwrap_or_default();
+                    if is_index(&key) {
+                        entries.push(Entry::Text(value));
+                    } else if key.contains('@') {
+                        entries.push(Entry::Named {
+                            address: key,
+                            name: value,
+                        });
+                    } else {
+                        return Err(A::Error::custom(format_args!(
+                            "the key `{key}` is not an address, wanted a map from address to name"
+                        )));
+                    }
+                }
+                Ok(Addresses(entries))
+            }
+        }
+        deserializer.deserialize_any(AddressesVisitor)
+    }
+}
+
+fn is_index(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Extra headers, name and value; an empty list is an empty map, as PHP writes it.
+#[derive(Debug, Default)]
+pub(crate) struct Headers(pub(crate) Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Headers, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Array(list) if list.is_empty() => Ok(Headers::default()),
+            Value::Object(map) => {
+                let headers = map
+                    .into_iter()
+                    .map(|(name, value)| match Text::deserialize(value) {
+                        Ok(Text(value)) => Ok((name, value)),
+                        Err(error) => Err(D::Error::custom(format_args!("header `{name}`: {error}"))),
+                    });
+                headers.collect::<Result<_, _>>().map(Headers)
+            }
+            other => {
+                let found = describe(&other);
+                Err(D::Error::custom(format_args!(
+                    "{found}, wanted a map from name to value"
+                )))
+            }
+        }
+    }
+}
+
+/// A list of attachments; a PHP list with gaps, which is a map, is taken for the list.
+#[derive(Debug, Default)]
+pub(crate) struct Attachments(pub(crate) Vec<AttachmentFields>);
+
+impl<'de> Deserialize<'de> for Attachments {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Attachments, D::Error> {
+        let list = match Value::deserialize(deserializer)? {
+            Value::Array(list) => list,
+            Value::Object(map) if map.keys().all(|key| is_index(key)) => {
+                map.into_iter().map(|(_, v)| v).collect()
+            }
+            other => {
+                let found = describe(&other);
+                return Err(D::Error::custom(format_args!("{found}, wanted a list of maps")));
+            }
+        };
+        let mut attachments = Vec::with_capacity(list.len());
+        for (index, value) in list.into_iter().enumerate() {
+            let number = index + 1;
+            if !value.is_object() {
+                let found = describe(&value);
+                return Err(D::Error::custom(format_args!(
+                    "attachment {number} is {found}, wanted a map"
+                )));
+            }
+            let attachment = AttachmentFields::deserialize(value)
+                .map_err(|error| D::Error::custom(format_args!("attachment {number}: {error}")))?;
+            attachments.push(attachment);
+        }
+        Ok(Attachments(attachments))
+    }
+}
