@@ -24,8 +24,8 @@ mod properties;
 pub use self::command::{Body, BodyTooLong, Command, MAX_RESERVE_SECONDS, parse_command};
 pub use self::error::{Excerpt, ProtocolError, StatsError};
 pub use self::line::{MAX_LINE_BYTES, Parsed};
-pub(crate) use self::reply::{ReplyHead, parse_head};
 pub use self::reply::{JobId, NotAJobId, Reply, ServerError, parse_reply};
+pub(crate) use self::reply::{ReplyHead, parse_head};
 pub use self::stats::{JobState, JobStats, Stats, tube_list};
 pub use self::verb::Verb;
 

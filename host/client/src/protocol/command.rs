@@ -1,10 +1,10 @@
 //! What the client says: [`Command`] → bytes and back.
 
+use super::MAX_BODY_BYTES;
 use super::error::{Excerpt, ProtocolError};
 use super::line::{Parsed, Words, body_at, body_length, first_line, push_decimal};
 use super::reply::JobId;
 use super::verb::Verb;
-use super::MAX_BODY_BYTES;
 use crate::tube::TubeName;
 
 /// The longest time-out of a reserve, in seconds (68 years).
@@ -170,12 +170,27 @@ impl Command<'_> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.verb().as_str().as_bytes());
         match self {
-            Self::Put { pri, delay, ttr, body } => {
-                push_numbers(out, [u64::from(*pri), u64::from(*delay), u64::from(*ttr), body.0.len() as u64]);
+            Self::Put {
+                pri,
+                delay,
+                ttr,
+                body,
+            } => {
+                push_numbers(
+                    out,
+                    [
+                        u64::from(*pri),
+                        u64::from(*delay),
+                        u64::from(*ttr),
+                        body.0.len() as u64,
+                    ],
+                );
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(body.0);
             }
-            Self::Use(tube) | Self::Watch(tube) | Self::Ignore(tube) | Self::StatsTube(tube) => push_tube(out, tube),
+            Self::Use(tube) | Self::Watch(tube) | Self::Ignore(tube) | Self::StatsTube(tube) => {
+                push_tube(out, tube)
+            }
             Self::ReserveWithTimeout { seconds } => {
                 push_numbers(out, [u64::from((*seconds).min(MAX_RESERVE_SECONDS))]);
             }
@@ -232,19 +247,37 @@ pub fn parse_command(input: &[u8], body_limit: usize) -> Result<Parsed<Command<'
     };
     let (word, words) = Words::split(line);
     let Some(verb) = Verb::from_word(word) else {
-        return Err(ProtocolError::Unknown { found: Excerpt::new(line), wanted: "command" });
+        return Err(ProtocolError::Unknown {
+            found: Excerpt::new(line),
+            wanted: "command",
+        });
     };
-    let malformed = || ProtocolError::Malformed { found: Excerpt::new(line), wanted: verb.form() };
+    let malformed = || ProtocolError::Malformed {
+        found: Excerpt::new(line),
+        wanted: verb.form(),
+    };
     if verb != Verb::Put {
         let value = without_body(verb, words).ok_or_else(malformed)?;
-        return Ok(Parsed::Complete { value, consumed: start });
+        return Ok(Parsed::Complete {
+            value,
+            consumed: start,
+        });
     }
     let (pri, delay, ttr, announced) = put_numbers(words).ok_or_else(malformed)?;
     let length = body_length(u64::from(announced), body_limit.min(MAX_BODY_BYTES))?;
     Ok(match body_at(input, start, length)? {
-        Parsed::Complete { value: range, consumed } => {
-            Parsed::Complete { value: Command::Put { pri, delay, ttr, body: Body(&input[range]) }, consumed }
-        }
+        Parsed::Complete {
+            value: range,
+            consumed,
+        } => Parsed::Complete {
+            value: Command::Put {
+                pri,
+                delay,
+                ttr,
+                body: Body(&input[range]),
+            },
+            consumed,
+        },
         Parsed::Incomplete { needed } => Parsed::Incomplete { needed },
     })
 }
@@ -261,13 +294,20 @@ fn without_body(verb: Verb, mut words: Words<'_>) -> Option<Command<'static>> {
         Verb::Put => return None,
         Verb::Use => Command::Use(tube(words)?),
         Verb::Reserve => Command::Reserve,
-        Verb::ReserveWithTimeout => {
-            Command::ReserveWithTimeout { seconds: words.u32().filter(|seconds| *seconds <= MAX_RESERVE_SECONDS)? }
-        }
+        Verb::ReserveWithTimeout => Command::ReserveWithTimeout {
+            seconds: words.u32().filter(|seconds| *seconds <= MAX_RESERVE_SECONDS)?,
+        },
         Verb::ReserveJob => Command::ReserveJob(id(words)?),
         Verb::Delete => Command::Delete(id(words)?),
-        Verb::Release => Command::Release { id: id(words)?, pri: words.u32()?, delay: words.u32()? },
-        Verb::Bury => Command::Bury { id: id(words)?, pri: words.u32()? },
+        Verb::Release => Command::Release {
+            id: id(words)?,
+            pri: words.u32()?,
+            delay: words.u32()?,
+        },
+        Verb::Bury => Command::Bury {
+            id: id(words)?,
+            pri: words.u32()?,
+        },
         Verb::Touch => Command::Touch(id(words)?),
         Verb::Watch => Command::Watch(tube(words)?),
         Verb::Ignore => Command::Ignore(tube(words)?),
@@ -283,7 +323,10 @@ fn without_body(verb: Verb, mut words: Words<'_>) -> Option<Command<'static>> {
         Verb::ListTubes => Command::ListTubes,
         Verb::ListTubeUsed => Command::ListTubeUsed,
         Verb::ListTubesWatched => Command::ListTubesWatched,
-        Verb::PauseTube => Command::PauseTube { tube: tube(words)?, delay: words.u32()? },
+        Verb::PauseTube => Command::PauseTube {
+            tube: tube(words)?,
+            delay: words.u32()?,
+        },
         Verb::Quit => Command::Quit,
     };
     words.end().map(|()| command)

@@ -29,13 +29,23 @@ pub(super) fn first_line(input: &[u8]) -> Result<Parsed<&[u8]>, ProtocolError> {
     let within = &input[..input.len().min(MAX_LINE_BYTES)];
     let Some(feed) = memchr::memchr(b'\n', within) else {
         if within.len() == MAX_LINE_BYTES {
-            return Err(ProtocolError::LineTooLong { found: Excerpt::new(within), limit: MAX_LINE_BYTES });
+            return Err(ProtocolError::LineTooLong {
+                found: Excerpt::new(within),
+                limit: MAX_LINE_BYTES,
+            });
         }
-        return Ok(Parsed::Incomplete { needed: input.len() + 1 });
+        return Ok(Parsed::Incomplete {
+            needed: input.len() + 1,
+        });
     };
     match within[..feed].strip_suffix(b"\r") {
-        Some(line) => Ok(Parsed::Complete { value: line, consumed: feed + 1 }),
-        None => Err(ProtocolError::BareLineFeed { found: Excerpt::new(&within[..feed]) }),
+        Some(line) => Ok(Parsed::Complete {
+            value: line,
+            consumed: feed + 1,
+        }),
+        None => Err(ProtocolError::BareLineFeed {
+            found: Excerpt::new(&within[..feed]),
+        }),
     }
 }
 
@@ -43,7 +53,11 @@ pub(super) fn first_line(input: &[u8]) -> Result<Parsed<&[u8]>, ProtocolError> {
 ///
 /// `length` was checked against the caller's limit before, so the sums below cannot overflow on 64 bits; they saturate
 /// elsewhere, which reads as a body that never completes.
-pub(super) fn body_at(input: &[u8], start: usize, length: usize) -> Result<Parsed<Range<usize>>, ProtocolError> {
+pub(super) fn body_at(
+    input: &[u8],
+    start: usize,
+    length: usize,
+) -> Result<Parsed<Range<usize>>, ProtocolError> {
     let end = start.saturating_add(length);
     let needed = end.saturating_add(2);
     if input.len() < needed {
@@ -51,9 +65,15 @@ pub(super) fn body_at(input: &[u8], start: usize, length: usize) -> Result<Parse
     }
     let after = &input[end..needed];
     if after != b"\r\n" {
-        return Err(ProtocolError::BodyNotTerminated { found: Excerpt::new(after), length });
+        return Err(ProtocolError::BodyNotTerminated {
+            found: Excerpt::new(after),
+            length,
+        });
     }
-    Ok(Parsed::Complete { value: start..end, consumed: needed })
+    Ok(Parsed::Complete {
+        value: start..end,
+        consumed: needed,
+    })
 }
 
 /// Checks an announced body length against the caller's limit.
@@ -77,7 +97,12 @@ impl<'a> Words<'a> {
     /// Parts `line` into its first word and the words after it.
     pub(super) fn split(line: &'a [u8]) -> (&'a [u8], Self) {
         match memchr::memchr(b' ', line) {
-            Some(space) => (&line[..space], Self { rest: Some(&line[space + 1..]) }),
+            Some(space) => (
+                &line[..space],
+                Self {
+                    rest: Some(&line[space + 1..]),
+                },
+            ),
             None => (line, Self { rest: None }),
         }
     }
@@ -157,14 +182,29 @@ mod tests {
     #[test]
     fn a_line_has_at_most_224_bytes_with_its_end() {
         let longest = [vec![b'a'; 222], b"\r\n".to_vec()].concat();
-        assert!(matches!(first_line(&longest), Ok(Parsed::Complete { consumed: 224, .. })));
-        assert!(matches!(first_line(&[b'a'; 223]), Ok(Parsed::Incomplete { needed: 224 })));
-        assert!(matches!(first_line(&[b'a'; 224]), Err(ProtocolError::LineTooLong { .. })));
+        assert!(matches!(
+            first_line(&longest),
+            Ok(Parsed::Complete { consumed: 224, .. })
+        ));
+        assert!(matches!(
+            first_line(&[b'a'; 223]),
+            Ok(Parsed::Incomplete { needed: 224 })
+        ));
+        assert!(matches!(
+            first_line(&[b'a'; 224]),
+            Err(ProtocolError::LineTooLong { .. })
+        ));
     }
 
     #[test]
     fn a_bare_line_feed_is_an_error() {
-        assert!(matches!(first_line(b"DELETED\n"), Err(ProtocolError::BareLineFeed { .. })));
-        assert!(matches!(first_line(b"\n"), Err(ProtocolError::BareLineFeed { .. })));
+        assert!(matches!(
+            first_line(b"DELETED\n"),
+            Err(ProtocolError::BareLineFeed { .. })
+        ));
+        assert!(matches!(
+            first_line(b"\n"),
+            Err(ProtocolError::BareLineFeed { .. })
+        ));
     }
 }

@@ -55,36 +55,42 @@ fn reply_bytes() -> impl Strategy<Value = Vec<u8>> {
 
 fn command_bytes() -> impl Strategy<Value = Vec<u8>> {
     let put = (any::<u32>(), any::<u32>(), any::<u32>(), body()).prop_map(|(pri, delay, ttr, body)| {
-        encoded_command(&Command::Put { pri, delay, ttr, body: Body::new(&body).unwrap() })
-    });
-    let line = (0..24_u8, id(), any::<u32>(), any::<u32>(), tube()).prop_map(|(kind, id, pri, delay, tube)| {
-        encoded_command(&match kind {
-            0 => Command::Use(tube),
-            1 => Command::Reserve,
-            2 => Command::ReserveWithTimeout { seconds: delay },
-            3 => Command::ReserveJob(id),
-            4 => Command::Delete(id),
-            5 => Command::Release { id, pri, delay },
-            6 => Command::Bury { id, pri },
-            7 => Command::Touch(id),
-            8 => Command::Watch(tube),
-            9 => Command::Ignore(tube),
-            10 => Command::Peek(id),
-            11 => Command::PeekReady,
-            12 => Command::PeekDelayed,
-            13 => Command::PeekBuried,
-            14 => Command::Kick { bound: pri },
-            15 => Command::KickJob(id),
-            16 => Command::Stats,
-            17 => Command::StatsJob(id),
-            18 => Command::StatsTube(tube),
-            19 => Command::ListTubes,
-            20 => Command::ListTubeUsed,
-            21 => Command::ListTubesWatched,
-            22 => Command::PauseTube { tube, delay },
-            _ => Command::Quit,
+        encoded_command(&Command::Put {
+            pri,
+            delay,
+            ttr,
+            body: Body::new(&body).unwrap(),
         })
     });
+    let line =
+        (0..24_u8, id(), any::<u32>(), any::<u32>(), tube()).prop_map(|(kind, id, pri, delay, tube)| {
+            encoded_command(&match kind {
+                0 => Command::Use(tube),
+                1 => Command::Reserve,
+                2 => Command::ReserveWithTimeout { seconds: delay },
+                3 => Command::ReserveJob(id),
+                4 => Command::Delete(id),
+                5 => Command::Release { id, pri, delay },
+                6 => Command::Bury { id, pri },
+                7 => Command::Touch(id),
+                8 => Command::Watch(tube),
+                9 => Command::Ignore(tube),
+                10 => Command::Peek(id),
+                11 => Command::PeekReady,
+                12 => Command::PeekDelayed,
+                13 => Command::PeekBuried,
+                14 => Command::Kick { bound: pri },
+                15 => Command::KickJob(id),
+                16 => Command::Stats,
+                17 => Command::StatsJob(id),
+                18 => Command::StatsTube(tube),
+                19 => Command::ListTubes,
+                20 => Command::ListTubeUsed,
+                21 => Command::ListTubesWatched,
+                22 => Command::PauseTube { tube, delay },
+                _ => Command::Quit,
+            })
+        });
     prop_oneof![put, line]
 }
 
@@ -104,7 +110,8 @@ fn encoded_command(command: &Command<'_>) -> Vec<u8> {
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..512),
-        "(RESERVED|FOUND|OK|put|USING|BURIED|KICKED|stats-job) ?[0-9 a-]{0,24}\r?\n[a-z\r\n]{0,40}".prop_map(String::into_bytes),
+        "(RESERVED|FOUND|OK|put|USING|BURIED|KICKED|stats-job) ?[0-9 a-]{0,24}\r?\n[a-z\r\n]{0,40}"
+            .prop_map(String::into_bytes),
         (reply_bytes(), any::<proptest::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
             let at = at.index(bytes.len());
             bytes[at] = byte;

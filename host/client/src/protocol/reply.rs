@@ -116,7 +116,10 @@ impl ServerError {
 /// The input cannot be the beginning of a reply.
 pub fn parse_reply(input: &[u8], body_limit: usize) -> Result<Parsed<Reply<'_>>, ProtocolError> {
     Ok(match parse_head(input, body_limit)? {
-        Parsed::Complete { value, consumed } => Parsed::Complete { value: value.with_body_from(input), consumed },
+        Parsed::Complete { value, consumed } => Parsed::Complete {
+            value: value.with_body_from(input),
+            consumed,
+        },
         Parsed::Incomplete { needed } => Parsed::Incomplete { needed },
     })
 }
@@ -155,15 +158,22 @@ pub(crate) fn parse_head(input: &[u8], body_limit: usize) -> Result<Parsed<Reply
     };
     let (kind, announced) = match parse_line(line)? {
         (kind @ Kind::Line(_), _) => {
-            return Ok(Parsed::Complete { value: ReplyHead { kind, body: 0..0 }, consumed: start });
+            return Ok(Parsed::Complete {
+                value: ReplyHead { kind, body: 0..0 },
+                consumed: start,
+            });
         }
         with_body => with_body,
     };
     let length = body_length(announced, body_limit)?;
     Ok(match body_at(input, start, length)? {
-        Parsed::Complete { value: body, consumed } => {
-            Parsed::Complete { value: ReplyHead { kind, body }, consumed }
-        }
+        Parsed::Complete {
+            value: body,
+            consumed,
+        } => Parsed::Complete {
+            value: ReplyHead { kind, body },
+            consumed,
+        },
         Parsed::Incomplete { needed } => Parsed::Incomplete { needed },
     })
 }
@@ -171,7 +181,10 @@ pub(crate) fn parse_head(input: &[u8], body_limit: usize) -> Result<Parsed<Reply
 /// The meaning of a reply's line, and the announced length of the body that follows it (0 where none does).
 fn parse_line(line: &[u8]) -> Result<(Kind, u64), ProtocolError> {
     let (word, words) = Words::split(line);
-    let malformed = |wanted| ProtocolError::Malformed { found: Excerpt::new(line), wanted };
+    let malformed = |wanted| ProtocolError::Malformed {
+        found: Excerpt::new(line),
+        wanted,
+    };
     if let Some(reply) = bare_reply(word) {
         if words.is_empty() {
             return Ok((Kind::Line(reply), 0));
@@ -180,7 +193,11 @@ fn parse_line(line: &[u8]) -> Result<(Kind, u64), ProtocolError> {
             return Err(malformed("no argument after this word"));
         }
     }
-    let plain = |reply: Option<Reply<'static>>, form| reply.map(|reply| (Kind::Line(reply), 0)).ok_or_else(|| malformed(form));
+    let plain = |reply: Option<Reply<'static>>, form| {
+        reply
+            .map(|reply| (Kind::Line(reply), 0))
+            .ok_or_else(|| malformed(form))
+    };
     match word {
         b"RESERVED" => {
             let (id, bytes) = id_and_bytes(words).ok_or_else(|| malformed("RESERVED <id> <bytes>"))?;
@@ -190,13 +207,28 @@ fn parse_line(line: &[u8]) -> Result<(Kind, u64), ProtocolError> {
             let (id, bytes) = id_and_bytes(words).ok_or_else(|| malformed("FOUND <id> <bytes>"))?;
             Ok((Kind::Found(id), bytes))
         }
-        b"OK" => Ok((Kind::Ok, one_number(words).ok_or_else(|| malformed("OK <bytes>"))?)),
-        b"INSERTED" => plain(one_number(words).map(|id| Reply::Inserted(JobId(id))), "INSERTED <id>"),
-        b"BURIED" => plain(one_number(words).map(|id| Reply::Buried(Some(JobId(id)))), "BURIED [<id>]"),
-        b"KICKED" => plain(one_number(words).map(|count| Reply::Kicked(Some(count))), "KICKED [<count>]"),
+        b"OK" => Ok((
+            Kind::Ok,
+            one_number(words).ok_or_else(|| malformed("OK <bytes>"))?,
+        )),
+        b"INSERTED" => plain(
+            one_number(words).map(|id| Reply::Inserted(JobId(id))),
+            "INSERTED <id>",
+        ),
+        b"BURIED" => plain(
+            one_number(words).map(|id| Reply::Buried(Some(JobId(id)))),
+            "BURIED [<id>]",
+        ),
+        b"KICKED" => plain(
+            one_number(words).map(|count| Reply::Kicked(Some(count))),
+            "KICKED [<count>]",
+        ),
         b"WATCHING" => plain(one_number(words).map(Reply::Watching), "WATCHING <count>"),
         b"USING" => plain(one_tube(words).map(Reply::Using), "USING <tube>"),
-        _ => Err(ProtocolError::Unknown { found: Excerpt::new(line), wanted: "reply" }),
+        _ => Err(ProtocolError::Unknown {
+            found: Excerpt::new(line),
+            wanted: "reply",
+        }),
     }
 }
 
@@ -214,7 +246,9 @@ fn bare_reply(word: &[u8]) -> Option<Reply<'static>> {
         b"PAUSED" => Reply::Paused,
         b"NOT_IGNORED" => Reply::NotIgnored,
         _ => {
-            let error = ServerError::ALL.iter().find(|error| error.as_str().as_bytes() == word)?;
+            let error = ServerError::ALL
+                .iter()
+                .find(|error| error.as_str().as_bytes() == word)?;
             Reply::Error(*error)
         }
     })
@@ -322,7 +356,9 @@ impl FromStr for JobId {
     type Err = NotAJobId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        decimal(text.as_bytes()).map(Self).ok_or_else(|| NotAJobId { found: Excerpt::new(text.as_bytes()) })
+        decimal(text.as_bytes()).map(Self).ok_or_else(|| NotAJobId {
+            found: Excerpt::new(text.as_bytes()),
+        })
     }
 }
 

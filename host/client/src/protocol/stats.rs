@@ -25,7 +25,9 @@ impl<'a> Stats<'a> {
     /// # Errors
     /// A line without a key and a value, or a body over 64 KiB.
     pub fn parse(body: &'a [u8]) -> Result<Self, StatsError> {
-        Ok(Self { entries: entries(body)?.collect::<Result<_, _>>()? })
+        Ok(Self {
+            entries: entries(body)?.collect::<Result<_, _>>()?,
+        })
     }
 
     /// The value of `key`, without quotes.
@@ -94,7 +96,18 @@ pub struct JobStats<'a> {
 
 /// The numbers of a stats-job body by their keys, in the order of protocol.txt.
 const NUMBERS: [&str; 12] = [
-    "id", "pri", "age", "delay", "ttr", "time-left", "file", "reserves", "timeouts", "releases", "buries", "kicks",
+    "id",
+    "pri",
+    "age",
+    "delay",
+    "ttr",
+    "time-left",
+    "file",
+    "reserves",
+    "timeouts",
+    "releases",
+    "buries",
+    "kicks",
 ];
 
 impl<'a> JobStats<'a> {
@@ -126,7 +139,8 @@ impl<'a> JobStats<'a> {
             id: JobId(number("id")?),
             tube: tube.ok_or(StatsError::Missing { key: "tube" })?,
             state: state.ok_or(StatsError::Missing { key: "state" })?,
-            pri: u32::try_from(pri).map_err(|_| value_error("pri", &pri.to_string(), "a number below 2^32"))?,
+            pri: u32::try_from(pri)
+                .map_err(|_| value_error("pri", &pri.to_string(), "a number below 2^32"))?,
             age: number("age")?,
             delay: number("delay")?,
             ttr: number("ttr")?,
@@ -146,12 +160,17 @@ impl<'a> JobStats<'a> {
 /// # Errors
 /// A line that is no item, an item that is no tube name, or a body over 16 MiB.
 pub fn tube_list(body: &[u8]) -> Result<Vec<TubeName>, StatsError> {
-    let malformed = |line: &[u8]| StatsError::Line { found: Excerpt::new(line), wanted: "- <tube>" };
+    let malformed = |line: &[u8]| StatsError::Line {
+        found: Excerpt::new(line),
+        wanted: "- <tube>",
+    };
     let name = |line: &[u8]| -> Option<TubeName> {
         let item = std::str::from_utf8(line.strip_prefix(b"- ")?).ok()?;
         TubeName::new(unquoted(item)).ok()
     };
-    lines(body, MAX_LIST_BYTES)?.map(|line| name(line).ok_or_else(|| malformed(line))).collect()
+    lines(body, MAX_LIST_BYTES)?
+        .map(|line| name(line).ok_or_else(|| malformed(line)))
+        .collect()
 }
 
 type Entry<'a> = Result<(&'a str, &'a str), StatsError>;
@@ -161,7 +180,10 @@ fn entries(body: &[u8]) -> Result<impl Iterator<Item = Entry<'_>>, StatsError> {
         let text = std::str::from_utf8(line).ok();
         match text.and_then(|text| text.split_once(": ")) {
             Some((key, value)) if !key.is_empty() => Ok((key, unquoted(value))),
-            _ => Err(StatsError::Line { found: Excerpt::new(line), wanted: "<key>: <value>" }),
+            _ => Err(StatsError::Line {
+                found: Excerpt::new(line),
+                wanted: "<key>: <value>",
+            }),
         }
     }))
 }
@@ -169,21 +191,33 @@ fn entries(body: &[u8]) -> Result<impl Iterator<Item = Entry<'_>>, StatsError> {
 /// The lines after the head.
 fn lines(body: &[u8], limit: usize) -> Result<impl Iterator<Item = &[u8]>, StatsError> {
     if body.len() > limit {
-        return Err(StatsError::TooLong { bytes: body.len(), limit });
+        return Err(StatsError::TooLong {
+            bytes: body.len(),
+            limit,
+        });
     }
     let Some(rest) = body.strip_prefix(b"---\n") else {
-        return Err(StatsError::NoHead { found: Excerpt::new(body) });
+        return Err(StatsError::NoHead {
+            found: Excerpt::new(body),
+        });
     };
     Ok(rest.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()))
 }
 
 /// `value` without the double quotes that newer servers put around texts.
 fn unquoted(value: &str) -> &str {
-    value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value)
+    value
+        .strip_prefix('"')
+        .and_then(|inner| inner.strip_suffix('"'))
+        .unwrap_or(value)
 }
 
 fn value_error(key: &'static str, found: &str, wanted: &'static str) -> StatsError {
-    StatsError::Value { key, found: Excerpt::new(found.as_bytes()), wanted }
+    StatsError::Value {
+        key,
+        found: Excerpt::new(found.as_bytes()),
+        wanted,
+    }
 }
 
 /// A counter or a time. The server prints times signed, and one that is overdue for a moment is negative.
@@ -207,7 +241,11 @@ fn state_value(value: &str) -> Result<JobState, StatsError> {
         "reserved" => Ok(JobState::Reserved),
         "delayed" => Ok(JobState::Delayed),
         "buried" => Ok(JobState::Buried),
-        _ => Err(value_error("state", value, "`ready`, `reserved`, `delayed` or `buried`")),
+        _ => Err(value_error(
+            "state",
+            value,
+            "`ready`, `reserved`, `delayed` or `buried`",
+        )),
     }
 }
 
@@ -242,7 +280,9 @@ mod tests {
 
     #[test]
     fn a_quoted_tube_an_unknown_key_and_an_overdue_job_are_understood() {
-        let body = JOB.replace("default", "\"default\"").replace("time-left: 6", "time-left: -1\nnew-in-2: x");
+        let body = JOB
+            .replace("default", "\"default\"")
+            .replace("time-left: 6", "time-left: -1\nnew-in-2: x");
         let stats = JobStats::parse(body.as_bytes()).unwrap();
         assert_eq!((stats.tube, stats.time_left), ("default", 0));
     }
@@ -250,8 +290,14 @@ mod tests {
     #[test]
     fn a_missing_or_impossible_value_is_named() {
         let error = |body: String| JobStats::parse(body.as_bytes()).unwrap_err().to_string();
-        assert_eq!(error(JOB.replace("ttr: 5\n", "")), "found no `ttr` in a statistics body");
-        assert_eq!(error(JOB.replace("pri: 4", "pri: -4")), "found `pri: -4294967295` in a statistics body, wanted a number");
+        assert_eq!(
+            error(JOB.replace("ttr: 5\n", "")),
+            "found no `ttr` in a statistics body"
+        );
+        assert_eq!(
+            error(JOB.replace("pri: 4", "pri: -4")),
+            "found `pri: -4294967295` in a statistics body, wanted a number"
+        );
         assert_eq!(
             error(JOB.replace("pri: 4294967295", "pri: 4294967296")),
             "found `pri: 4294967296` in a statistics body, wanted a number below 2^32"
@@ -264,7 +310,9 @@ mod tests {
 
     #[test]
     fn server_statistics_give_texts_and_numbers() {
-        let stats = Stats::parse(b"---\ntotal-jobs: 2\nversion: \"1.12\"\nrusage-utime: 0.5\nos: #1 SMP: x\n").unwrap();
+        let stats =
+            Stats::parse(b"---\ntotal-jobs: 2\nversion: \"1.12\"\nrusage-utime: 0.5\nos: #1 SMP: x\n")
+                .unwrap();
         assert_eq!(stats.number("total-jobs"), Some(2));
         assert_eq!(stats.get("version"), Some("1.12"));
         assert_eq!(stats.number("rusage-utime"), None);
@@ -275,16 +323,29 @@ mod tests {
 
     #[test]
     fn a_list_of_tubes_is_read() {
-        let names: Vec<String> = tube_list(b"---\n- default\n- 331058520\n").unwrap().iter().map(ToString::to_string).collect();
+        let names: Vec<String> = tube_list(b"---\n- default\n- 331058520\n")
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(names, ["default", "331058520"]);
         assert_eq!(tube_list(b"---\n").unwrap(), []);
-        assert!(matches!(tube_list(b"---\ndefault\n"), Err(StatsError::Line { .. })));
+        assert!(matches!(
+            tube_list(b"---\ndefault\n"),
+            Err(StatsError::Line { .. })
+        ));
         assert!(matches!(tube_list(b"---\n- -x\n"), Err(StatsError::Line { .. })));
     }
 
     #[test]
     fn a_body_longer_than_any_servers_is_refused() {
         let body = [b"---\n".to_vec(), b"a: b\n".repeat(20_000)].concat();
-        assert_eq!(Stats::parse(&body), Err(StatsError::TooLong { bytes: 100_004, limit: 65_536 }));
+        assert_eq!(
+            Stats::parse(&body),
+            Err(StatsError::TooLong {
+                bytes: 100_004,
+                limit: 65_536
+            })
+        );
     }
 }

@@ -72,7 +72,9 @@ impl Verb {
         use Reply as R;
         if let R::Error(error) = reply {
             return match error {
-                ServerError::ExpectedCrlf | ServerError::JobTooBig | ServerError::Draining => self == Self::Put,
+                ServerError::ExpectedCrlf | ServerError::JobTooBig | ServerError::Draining => {
+                    self == Self::Put
+                }
                 _ => self != Self::Quit,
             };
         }

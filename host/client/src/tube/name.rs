@@ -72,10 +72,15 @@ pub(crate) fn check(name: &str) -> Result<(), TubeNameError> {
         return Err(TubeNameError::TooLong { bytes: name.len() });
     }
     if let Some(found) = name.chars().find(|&found| !is_allowed(found)) {
-        return Err(TubeNameError::Character { name: name.to_owned(), found });
+        return Err(TubeNameError::Character {
+            name: name.to_owned(),
+            found,
+        });
     }
     if name.starts_with('-') {
-        return Err(TubeNameError::LeadingHyphen { name: name.to_owned() });
+        return Err(TubeNameError::LeadingHyphen {
+            name: name.to_owned(),
+        });
     }
     Ok(())
 }
@@ -132,10 +137,30 @@ mod tests {
     #[test]
     fn what_the_server_refuses_is_refused_with_the_reason() {
         assert_eq!(TubeName::new(""), Err(TubeNameError::Empty));
-        assert_eq!(TubeName::new(&"a".repeat(201)), Err(TubeNameError::TooLong { bytes: 201 }));
-        assert_eq!(TubeName::new("-a"), Err(TubeNameError::LeadingHyphen { name: "-a".to_owned() }));
-        for (name, found) in [("a b", ' '), ("订单", '订'), ("a\r\ndelete 1", '\r'), ("a\0", '\0'), ("a:b", ':')] {
-            assert_eq!(TubeName::new(name), Err(TubeNameError::Character { name: name.to_owned(), found }));
+        assert_eq!(
+            TubeName::new(&"a".repeat(201)),
+            Err(TubeNameError::TooLong { bytes: 201 })
+        );
+        assert_eq!(
+            TubeName::new("-a"),
+            Err(TubeNameError::LeadingHyphen {
+                name: "-a".to_owned()
+            })
+        );
+        for (name, found) in [
+            ("a b", ' '),
+            ("订单", '订'),
+            ("a\r\ndelete 1", '\r'),
+            ("a\0", '\0'),
+            ("a:b", ':'),
+        ] {
+            assert_eq!(
+                TubeName::new(name),
+                Err(TubeNameError::Character {
+                    name: name.to_owned(),
+                    found
+                })
+            );
         }
     }
 

@@ -64,11 +64,18 @@ impl TubeNaming {
         if name.is_empty() {
             return Err(TubeNamingError::Empty);
         }
-        let tube = |wire, crc32_alone| LogicalTube { name: name.to_owned(), wire, crc32_alone };
+        let tube = |wire, crc32_alone| LogicalTube {
+            name: name.to_owned(),
+            wire,
+            crc32_alone,
+        };
         match (self, TubeName::new(name)) {
             (Self::Crc32, _) => Ok(tube(vec![crc32_name(name)], None)),
             (Self::Plain, Ok(plain)) => Ok(tube(vec![plain], None)),
-            (Self::Plain, Err(source)) => Err(TubeNamingError::NotPlain { name: name.to_owned(), source }),
+            (Self::Plain, Err(source)) => Err(TubeNamingError::NotPlain {
+                name: name.to_owned(),
+                source,
+            }),
             (Self::Both, Ok(plain)) => Ok(tube(vec![plain, crc32_name(name)], None)),
             (Self::Both, Err(reason)) => Ok(tube(vec![crc32_name(name)], Some(reason))),
         }
@@ -135,7 +142,10 @@ impl TubeMap {
     /// Every wire tube to watch, each once, in the order of configuration.
     pub fn wire(&self) -> impl Iterator<Item = &TubeName> {
         let all = || self.tubes.iter().flat_map(|tube| &tube.wire);
-        all().enumerate().filter(move |(at, name)| !all().take(*at).any(|earlier| earlier == *name)).map(|(_, name)| name)
+        all()
+            .enumerate()
+            .filter(move |(at, name)| !all().take(*at).any(|earlier| earlier == *name))
+            .map(|(_, name)| name)
     }
 
     /// The logical name that the wire tube `wire` stands for, or `None` for a tube that is not configured.
@@ -146,7 +156,9 @@ impl TubeMap {
     pub fn logical(&self, wire: &str) -> Option<&str> {
         let stands = |tube: &&LogicalTube| tube.wire.iter().any(|name| name.as_str() == wire);
         let itself = self.tubes.iter().filter(stands).find(|tube| tube.name == wire);
-        itself.or_else(|| self.tubes.iter().find(stands)).map(LogicalTube::name)
+        itself
+            .or_else(|| self.tubes.iter().find(stands))
+            .map(LogicalTube::name)
     }
 }
 
@@ -168,7 +180,9 @@ impl FromStr for TubeNaming {
             "both" => Ok(Self::Both),
             "plain" => Ok(Self::Plain),
             "crc32" => Ok(Self::Crc32),
-            _ => Err(UnknownTubeNaming { found: text.to_owned() }),
+            _ => Err(UnknownTubeNaming {
+                found: text.to_owned(),
+            }),
         }
     }
 }
@@ -202,7 +216,13 @@ mod tests {
     ];
 
     fn wire(naming: TubeNaming, name: &str) -> Vec<String> {
-        naming.resolve(name).unwrap().wire().iter().map(ToString::to_string).collect()
+        naming
+            .resolve(name)
+            .unwrap()
+            .wire()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -262,9 +282,15 @@ mod tests {
     fn the_settings_words_read_and_print_alike() {
         for naming in [TubeNaming::Both, TubeNaming::Plain, TubeNaming::Crc32] {
             assert_eq!(naming.to_string().parse(), Ok(naming));
-            assert_eq!(serde_json::from_value::<TubeNaming>(naming.to_string().into()).unwrap(), naming);
+            assert_eq!(
+                serde_json::from_value::<TubeNaming>(naming.to_string().into()).unwrap(),
+                naming
+            );
         }
         let text = "Plain".parse::<TubeNaming>().unwrap_err().to_string();
-        assert_eq!(text, "unknown tube naming `Plain`, wanted `both`, `plain` or `crc32`");
+        assert_eq!(
+            text,
+            "unknown tube naming `Plain`, wanted `both`, `plain` or `crc32`"
+        );
     }
 }

@@ -1,0 +1,167 @@
+//! The socket under a connection: TCP or Unix, its options, and ending a wait from another thread.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, SockRef, TcpKeepalive, Type};
+
+use super::Options;
+use super::address::Address;
+
+/// Between two probes of an idle TCP peer.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// So many probes without an answer end the connection.
+const PROBES: u32 = 3;
+/// The shortest time-out: for the system zero means no time-out at all.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: Stream,
+    half_closed: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    pub(super) fn connect(address: &Address, options: &Options) -> io::Result<Self> {
+        let connect_timeout = options.connect_timeout.max(SHORTEST);
+        let write_timeout = Some(options.write_timeout.max(SHORTEST));
+        let stream = match address {
+            Address::Tcp { host, port } => {
+                let stream = connect_tcp(host, *port, connect_timeout)?;
+                // A command is one write, so there is nothing to gather.
+                stream.set_nodelay(true)?;
+                stream.set_write_timeout(write_timeout)?;
+                if let Some(idle) = options.keepalive {
+                    let probes = TcpKeepalive::new()
+                        .with_time(idle)
+                        .with_interval(PROBE_INTERVAL)
+                        .with_retries(PROBES);
+                    SockRef::from(&stream).set_tcp_keepalive(&probes)?;
+                }
+                Stream::Tcp(stream)
+            }
+            Address::Unix(path) => {
+                let stream = connect_unix(path, connect_timeout)?;
+                stream.set_write_timeout(write_timeout)?;
+                Stream::Unix(stream)
+            }
+        };
+        Ok(Self {
+            stream,
+            half_closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Sets how long one read may wait; `None` is without limit.
+    pub(super) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| timeout.max(SHORTEST));
+        match &self.stream {
+            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
+            Stream::Unix(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
+    pub(super) fn read(&self, room: &mut [u8]) -> io::Result<usize> {
+        uninterrupted(|| match &self.stream {
+            Stream::Tcp(stream) => (&mut &*stream).read(room),
+            Stream::Unix(stream) => (&mut &*stream).read(room),
+        })
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        uninterrupted(|| match &self.stream {
+            Stream::Tcp(stream) => (&mut &*stream).write(bytes),
+            Stream::Unix(stream) => (&mut &*stream).write(bytes),
+        })
+    }
+
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Ordering::Acquire)
+    }
+
+    /// Ends both directions. A failure means that they have ended already.
+    pub(super) fn shut(&self) {
+        let _already_ended = self.shutdown(Shutdown::Both);
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(how),
+            Stream::Unix(stream) => stream.shutdown(how),
+        }
+    }
+}
+
+/// Ends a waiting reserve of another thread's connection.
+///
+/// beanstalkd answers `TIMED_OUT` to a reserve that waits on a half-closed connection (protocol.txt, "reserve"), at once.
+/// The connection can do nothing after that. To be called only while a reserve waits: at any other time the server takes
+/// it for the end of the connection.
+///
+/// A job may be assigned just before the half-close arrives; it comes as `RESERVED` and cannot be settled any more
+/// (see [`super::Connection::is_half_closed`]). The server readies it when the connection is dropped.
+#[derive(Debug, Clone)]
+pub struct Waker {
+    // Weak, so that a forgotten waker does not keep the socket open and its jobs reserved.
+    socket: Weak<Socket>,
+}
+
+impl Waker {
+    pub(super) fn new(socket: &Arc<Socket>) -> Self {
+        Self {
+            socket: Arc::downgrade(socket),
+        }
+    }
+
+    /// Half-closes the connection. Without effect on one that is gone.
+    pub fn half_close(&self) {
+        if let Some(socket) = self.socket.upgrade() {
+            // Marked first: who reads the server's answer to the half-close must find the mark.
+            socket.half_closed.store(true, Ordering::Release);
+            let _already_ended = socket.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+fn connect_tcp(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let begun = Instant::now();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for (at, address) in addresses.iter().enumerate() {
+        // What is left is shared out, so an address that swallows packets leaves time for the next.
+        let left = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
+        let share = timeout.saturating_sub(begun.elapsed()) / left;
+        match TcpStream::connect_timeout(address, share.max(SHORTEST)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    // By socket2, since the standard library connects to a Unix socket without a time-out.
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.connect_timeout(&SockAddr::unix(path)?, timeout)?;
+    Ok(socket.into())
+}
+
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
