@@ -45,6 +45,31 @@ pub trait Handler: Sized + Send + Sync + 'static {
 /// [`AsyncHandler::new`] and [`AsyncHandler::execute`] are driven by the thread that the host called on, so
 /// one thread still runs one job at a time. Tasks that a handler spawns run on the runtime's threads and may
 /// outlive the job; `tokio::spawn(task.in_current_span())` lets their log events keep the job's id.
+///
+/// ```
+/// use plugin_api::prelude::*;
+///
+/// struct Ping { address: String }
+///
+/// impl AsyncHandler for Ping {
+///     type Config = ();
+///     type Payload = RawBody;
+///
+///     async fn new((): ()) -> Result<Self> {
+///         Ok(Ping { address: "127.0.0.1:7".to_owned() })
+///     }
+///
+///     async fn execute(&self, job: &Job<'_>, _: RawBody) -> Result {
+///         let connecting = tokio::net::TcpStream::connect(&self.address);
+///         connecting.await.or_retry_in(Duration::from_secs(10))?;
+///         debug!(bytes = job.body().len(), "connected");
+///         Ok(().into())
+///     }
+/// }
+///
+/// export_plugin!(Ping);
+/// # fn main() {}
+/// ```
 #[cfg(feature = "tokio")]
 pub trait AsyncHandler: Sized + Send + Sync + 'static {
     /// As [`Handler::Config`].

@@ -32,6 +32,8 @@ pub(crate) fn job() -> u64 {
 /// Runs `call` on behalf of a job (0 for none). A panic becomes its message in one line, with file and line.
 pub(crate) fn guard<T>(job: u64, call: impl FnOnce() -> T) -> Result<T, String> {
     let outer = (GUARDED.replace(true), JOB.replace(job));
+    // One of an earlier call, which the author's code has caught itself.
+    PLACE.set(None);
     // What the closure leaves half changed is the author's own state. The handler lives on after a panic as
     // it does in every thread pool, and its locks are poisoned.
     let result = panic::catch_unwind(AssertUnwindSafe(call));
