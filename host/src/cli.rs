@@ -17,8 +17,9 @@ use clap::{Args, Parser, Subcommand};
 pub use flags::{Flags, Target};
 
 /// Below the options of a run.
-const AFTER_HELP: &str = "Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and so on, \
-    with commas in lists. Flags beat the environment, the environment beats the file, and the file beats the defaults.";
+const AFTER_HELP: &str = "Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and \
+    so on, with commas in lists. Flags beat the environment, the environment beats the file, and the file beats \
+    the defaults.";
 
 /// One command of the daemon.
 #[derive(Debug, Clone, PartialEq, Subcommand)]

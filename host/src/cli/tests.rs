@@ -198,7 +198,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
 
     Pool:
           --tube <NAME>          tube to consume; repeatable [default: async_call_test]
-          --tube-naming <WORD>   watch a tube under its own name, the PHP client's crc32 of it, or both: both, plain, crc32 [default: both]
+          --tube-naming <WORD>   names to watch a tube under, its own (plain) or the PHP client's: both, plain, crc32 [default: both]
           --handler <NAME>       handler of the jobs; needed if several are loaded
           --worker-num <N>       worker processes [default: 1]
           --slots <N>            jobs at once in one worker [default: 1]
@@ -206,7 +206,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --max-request <N>      jobs after which a worker is replaced; 0 = never [default: 1000]
           --min-lifetime <N>     age before which `max-request` replaces no worker [default: 60 s]
           --cron <N>             period of each worker's periodic work [default: 200 ms]
-          --retry <WORD>         whose retry wishes count, the message's before the pool's or the pool's alone: message, pool [default: message]
+          --retry <WORD>         who decides on a retry, the job's message before the pool or the pool alone: message, pool [default: message]
           --max-attempts <N>     attempts after which a failing job is buried [default: 25]
 
     Daemon:

@@ -233,7 +233,7 @@ impl Reader<'_> {
         };
         for (name, _, value) in entries(table) {
             let key = format!("handler.{name}");
-            if self.table(value, &key, &format!("[{key}]")).is_none() {
+            if self.table(value, &key, "[handler.NAME]").is_none() {
                 continue;
             }
             match to_json(value) {

@@ -48,7 +48,7 @@ impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) => write!(out, "`--{name}`"),
-            Self::Variable(name) => write!(out, "`{name}`"),
+            Self::Variable(name) => write!(out, "`{}`", name.escape_debug()),
             Self::Unset(key) => write!(out, "`{key}`"),
             Self::File { path, line, key } => {
                 write!(out, "{}", path.display())?;
@@ -56,7 +56,8 @@ impl fmt::Display for Place {
                     write!(out, ":{line}")?;
                 }
                 match key {
-                    Some(key) => write!(out, ": `{key}`"),
+                    // A quoted key may have any character, and a problem is one line.
+                    Some(key) => write!(out, ": `{}`", key.escape_debug()),
                     None => Ok(()),
                 }
             }
@@ -217,7 +218,8 @@ impl ConfigErrors {
         Self(earlier)
     }
 
-    /// The problems: files that cannot be read, then those of the file by line, then variables, flags, and what is wrong between them.
+    /// The problems: files that cannot be read, then those of the file by line, then variables, flags, and what is
+    /// wrong between them.
     pub fn problems(&self) -> &[Problem] {
         &self.0
     }

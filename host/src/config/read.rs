@@ -17,7 +17,7 @@ impl Sources {
     /// `flags` with the environment, directory and user of this process.
     ///
     /// # Errors
-    /// The working directory is gone or may not be looked up.
+    /// The working directory is gone, may not be looked up, or is not UTF-8, as paths of settings are.
     pub fn of_process(flags: Flags) -> io::Result<Self> {
         // What is not UTF-8 becomes U+FFFD, which no setting takes.
         let variables = std::env::vars_os().map(|(name, text)| {
@@ -26,11 +26,16 @@ impl Sources {
                 text.to_string_lossy().into_owned(),
             )
         });
+        let cwd = std::env::current_dir()?;
+        if cwd.to_str().is_none() {
+            let text = format!("the working directory `{}` is not UTF-8", cwd.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
         let euid = nix::unistd::geteuid().as_raw();
         Ok(Self {
             flags,
             environment: Environment::new(variables),
-            cwd: std::env::current_dir()?,
+            cwd,
             euid,
         })
     }

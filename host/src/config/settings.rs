@@ -234,7 +234,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Pool, "name", Name, "default", "the pool's name"),
     Setting::new(Pool, "tubes", TubeList, "async_call_test", "tube to consume; repeatable").flag("tube").php("tube"),
     Setting::new(Pool, "tube_naming", OneOf(&["both", "plain", "crc32"]), "both",
-        "watch a tube under its own name, the PHP client's crc32 of it, or both").flag("tube-naming"),
+        "names to watch a tube under, its own (plain) or the PHP client's").flag("tube-naming"),
     Setting::new(Pool, "handler", Text, "", "handler of the jobs; needed if several are loaded").flag("handler"),
     Setting::new(Pool, "worker_num", Integer { min: 1, max: 1024 }, "1", "worker processes")
         .flag("worker-num").php("workerNum"),
@@ -248,7 +248,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Pool, "cron", Duration { unit: Milliseconds, min: 1, max: 1000 * DAY }, "200",
         "period of each worker's periodic work").flag("cron").php("cron"),
     Setting::new(Pool, "retry", OneOf(&["message", "pool"]), "message",
-        "whose retry wishes count, the message's before the pool's or the pool's alone").flag("retry"),
+        "who decides on a retry, the job's message before the pool or the pool alone").flag("retry"),
     Setting::new(Pool, "max_attempts", Integer { min: 1, max: u32::MAX as u64 }, "25",
         "attempts after which a failing job is buried").flag("max-attempts"),
 

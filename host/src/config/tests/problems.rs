@@ -1,5 +1,7 @@
 //! What a wrong configuration says: everything at once, each with its place.
 
+use proptest::prelude::{any, prop_assert};
+
 use super::{given, given_alone};
 use crate::config::{ConfigErrors, Fault, Hint, Place, Problem, resolve};
 use crate::exit::Exit;
@@ -80,6 +82,8 @@ fn a_table_of_the_wrong_shape_is_said_without_its_content() {
     insta::assert_snapshot!(given("").file("[pool]\nname = 'a'").problems(), @"
     /etc/host.toml:1: `pool`: found a table, wanted a list of tables; hint: a pool's table is headed `[[pool]]`
     ");
+    let line = given("").file("\"a\\n\\u001b\" = 1").problems();
+    assert_eq!(line, r"/etc/host.toml:1: `a\n\u{1b}`: unknown key");
     insta::assert_snapshot!(given("").file("[[pool]]\nbackoff = 3").problems(), @"
     /etc/host.toml:2: `pool.backoff`: found an integer, wanted a table, `[pool.backoff]`
     ");
@@ -146,4 +150,19 @@ fn a_tube_that_beanstalkd_cannot_take_is_refused_under_its_plain_name_and_else_a
     /etc/host.toml:2: `pool.tubes`: watched under its crc32 alone: tube name `two words` has the character ` `, but beanstalkd takes only letters, digits and `-+/;.$_()`
     ");
     assert_eq!(given("").file(&file.replace("plain", "crc32")).warnings(), "");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_of_a_file_or_variable_trips_the_resolution(
+        text in r#"((host|port|tube|pool|name|backoff|handler|\[|\]|=|"|'|\{|\}|,|\.|-|[0-9]|\n|\r| )|\PC){0,40}"#,
+        value in any::<String>(),
+    ) {
+        let given = given("").file(&text).variables(&[("ASYNCCALL_HOST", &value), ("ASYNCCALL_PLUGIN", &value)]);
+        if let Err(errors) = resolve(&given.sources(), &given.texts) {
+            prop_assert!(!errors.problems().is_empty());
+            let one_line = |line: String| !line.contains(char::is_control);
+            prop_assert!(errors.problems().iter().all(|problem| one_line(problem.to_string())), "{errors}");
+        }
+    }
 }
