@@ -106,6 +106,13 @@ impl HandlerConfig {
     }
 }
 
+impl Default for HandlerConfig {
+    /// An empty object: a handler that has no configuration takes its defaults.
+    fn default() -> Self {
+        Self(Value::Object(serde_json::Map::new()))
+    }
+}
+
 impl fmt::Debug for HandlerConfig {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("…")

@@ -58,6 +58,15 @@ impl Exit {
         self as u8
     }
 
+    /// The exit of this code, as another process reports it. A code that is not in the table, from a daemon of
+    /// another version, is a plain failure.
+    pub fn from_code(code: u8) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|exit| exit.code() == code)
+            .unwrap_or(Self::Failed)
+    }
+
     /// One sentence for the table that `--help` and the README show.
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -105,6 +114,14 @@ mod tests {
     fn the_codes_are_unique_and_ascending() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
+    }
+
+    #[test]
+    fn a_code_leads_back_to_its_exit_and_an_unknown_one_is_a_failure() {
+        for exit in Exit::ALL {
+            assert_eq!(Exit::from_code(exit.code()), exit);
+        }
+        assert_eq!(Exit::from_code(99), Exit::Failed);
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn a_table_of_the_wrong_shape_is_said_without_its_content() {
     insta::assert_snapshot!(text, @"
     /etc/host.toml:1: `queue`: found a string, wanted a table, `[queue]`
     /etc/host.toml:2: `pool`: found an integer, wanted a list of tables; hint: a pool's table is headed `[[pool]]`
-    /etc/host.toml:4: `handler.mailer`: found a string, wanted a table, `[handler.mailer]`
+    /etc/host.toml:4: `handler.mailer`: found a string, wanted a table, `[handler.NAME]`
     /etc/host.toml:5: `daemon.pid_file`: found a table, wanted the path of a pid file
     ");
     insta::assert_snapshot!(given("").file("[pool]\nname = 'a'").problems(), @"
