@@ -98,6 +98,8 @@
 //! The `tracing` macros of the prelude write to the host's log, with the id of the job and the fields of the spans
 //! around. A thread or task that a handler starts knows the job only inside a span that was opened under it.
 //!
+//! Panics of such threads and tasks are logged as errors. `RUST_BACKTRACE=1` logs the backtrace of every panic.
+//!
 //! # Tests
 //!
 //! [`testing::Harness`] runs the handler inside `cargo test`, in the plugin's own crate. The body of a `#[test]`:
@@ -124,18 +126,26 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+// What authors write.
+mod done;
+mod error;
+mod handler;
+mod job;
+
+// What makes a library of it.
+mod export;
+
+// What runs it, from the host's call inwards.
 mod adapter;
 #[cfg(feature = "tokio")]
 mod asynchronous;
-mod bridge;
 mod decode;
-mod done;
-mod error;
-mod export;
-mod handler;
+
+// What the library has only one of.
+mod bridge;
 mod host;
-mod job;
 mod panics;
+
 pub mod testing;
 
 pub use serde;

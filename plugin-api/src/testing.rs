@@ -86,7 +86,8 @@ struct Facts {
 }
 
 impl<H> Harness<H> {
-    /// Makes the handler from its configuration, as the host does from `[handler.NAME]`.
+    /// Makes the handler, a `Handler` or an `AsyncHandler`, from its configuration, as the host does from
+    /// `[handler.NAME]`. (The compiler finds out which of the two it is.)
     ///
     /// # Errors
     ///
