@@ -1,0 +1,382 @@
+//! Every way in which a plugin is refused, as an error text and a hint.
+//!
+//! It knows no checks, only their words: what was found, what was wanted, and what
+//! to do about it.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use crate::plugin::{manifest::ManifestError, vet::Finding};
+
+/// Why plugins cannot be used. `Display` is the first line; [`PluginError::hint`] the second.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PluginError {
+    /// Nothing was asked for, or the drop-in directories hold no library.
+    #[error("no plugin to load{}", in_directories(drop_in))]
+    Nothing {
+        /// The drop-in directories that were looked at.
+        drop_in: Vec<PathBuf>,
+    },
+    /// No directory of the search path has a file for a name.
+    #[error("cannot find plugin `{name}`: {}", not_in(name, dirs))]
+    NotFound {
+        /// The name that was asked for.
+        name: String,
+        /// The directories that were tried, in order.
+        dirs: Vec<PathBuf>,
+        /// The most similar name that the directories do have.
+        nearest: Option<String>,
+    },
+    /// A directory of plugins cannot be read.
+    #[error("cannot read plugin directory `{}`: {}", dir.display(), reason(source).replace("file", "directory"))]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file, or a directory above it, cannot be opened or looked at.
+    #[error("cannot open plugin `{}`: {}", path.display(), reason(source))]
+    Open {
+        /// The path as it was asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// The name of the most similar library beside it.
+        nearest: Option<String>,
+    },
+    /// Something that is not a regular file.
+    #[error("cannot open plugin `{}`: it is a {found}, not a regular file", path.display())]
+    NotAFile {
+        /// The path as it was asked for.
+        path: PathBuf,
+        /// What it is, such as `directory`.
+        found: &'static str,
+    },
+    /// The path cannot be written into a message, a log line or a status document.
+    #[error("cannot use plugin `{}`: its path is not valid UTF-8", path.display())]
+    Encoding {
+        /// The canonical path.
+        path: PathBuf,
+    },
+    /// Somebody other than root and this user could have changed the file.
+    #[error("refusing plugin {}: {finding}", file_name(path))]
+    Unsafe {
+        /// The plugin's canonical path.
+        path: PathBuf,
+        /// What was found, on the file or on a directory above it.
+        finding: Finding,
+    },
+    /// More than any plugin has.
+    #[error(
+        "cannot stage plugin {}: it has {size} bytes, more than {limit}",
+        file_name(path)
+    )]
+    Oversized {
+        /// The plugin's canonical path.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The file was written to while it was copied.
+    #[error("cannot stage plugin {}: `{}` changed while it was read", file_name(path), path.display())]
+    Changed {
+        /// The plugin's canonical path.
+        path: PathBuf,
+    },
+    /// The private copy could not be made.
+    #[error("cannot stage plugin {}: {step}: {}", file_name(path), reason(source))]
+    Stage {
+        /// The plugin's canonical path.
+        path: PathBuf,
+        /// What was being done.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no plugin for this host.
+    #[error("{} {source}", file_name(path))]
+    Manifest {
+        /// The plugin's canonical path.
+        path: PathBuf,
+        /// What its bytes say.
+        source: ManifestError,
+    },
+    /// The dynamic linker refused the library.
+    #[error("cannot load {}: {detail}", file_name(path))]
+    Load {
+        /// The plugin's canonical path.
+        path: PathBuf,
+        /// The linker's words.
+        detail: String,
+    },
+    /// The library loaded, but the handshake failed.
+    #[error("cannot load {}: {detail}", file_name(path))]
+    Handshake {
+        /// The plugin's canonical path.
+        path: PathBuf,
+        /// What differs.
+        detail: String,
+    },
+    /// Two plugins have a handler of the same name.
+    #[error("handler `{handler}` is in two plugins: `{}` and `{}`", first.display(), second.display())]
+    Duplicate {
+        /// The handler's name.
+        handler: String,
+        /// The plugin that was asked for first.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
+    /// No loaded plugin has a handler of that name.
+    #[error("no plugin has a handler `{wanted}`; there {}", listed(known))]
+    NoSuchHandler {
+        /// The name that was asked for.
+        wanted: String,
+        /// The names that exist, sorted.
+        known: Vec<String>,
+        /// The most similar of them.
+        nearest: Option<String>,
+    },
+    /// Several handlers are loaded and none was chosen.
+    #[error("no handler is chosen; there {}", listed(known))]
+    NoneChosen {
+        /// The names that exist, sorted.
+        known: Vec<String>,
+    },
+    /// A handler refused its configuration.
+    #[error("cannot configure handler `{handler}`: {message}")]
+    Configure {
+        /// The handler's name.
+        handler: String,
+        /// The handler's words.
+        message: String,
+    },
+    /// A handler could not be made, although its configuration fits.
+    #[error("cannot create handler `{handler}`: {message}")]
+    Create {
+        /// The handler's name.
+        handler: String,
+        /// The handler's words.
+        message: String,
+    },
+    /// A handler panicked while it was made.
+    #[error(
+        "handler `{handler}` of {} panicked when it was created: {message}",
+        file_name(path)
+    )]
+    Panicked {
+        /// The handler's name.
+        handler: String,
+        /// The canonical path of its plugin.
+        path: PathBuf,
+        /// The panic's message, with file and line.
+        message: String,
+    },
+}
+
+impl PluginError {
+    /// What to do about it, in one line, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            PluginError::Nothing { .. } => Some("name one with `--plugin ./libmailer.so`".to_owned()),
+            PluginError::NotFound {
+                nearest: Some(name), ..
+            } => Some(format!("did you mean `{name}`?")),
+            PluginError::NotFound { .. } => {
+                Some("give the path of the file, or add its directory to `[plugins] dirs`".to_owned())
+            }
+            PluginError::Open {
+                nearest: Some(name), ..
+            } => Some(format!("did you mean `{name}`?")),
+            PluginError::Open { source, .. } => open_hint(source),
+            PluginError::NotAFile {
+                path,
+                found: "directory",
+            } => Some(format!(
+                "`--plugin-dir {}` loads every library in it",
+                shell_word(path)
+            )),
+            PluginError::Unsafe { finding, .. } => Some(format!(
+                "run `{}`, or accept the risk with `--allow-unsafe-plugins`",
+                finding.remedy()
+            )),
+            PluginError::Changed { .. } => {
+                Some("write the new file beside it and rename it into place (`install`, `mv`)".to_owned())
+            }
+            PluginError::Manifest { source, .. } => source.hint(),
+            PluginError::Load { path, detail } => load_hint(path, detail),
+            PluginError::Handshake { .. } => Some(REBUILD.to_owned()),
+            PluginError::Duplicate { .. } => Some("load only one of the two".to_owned()),
+            PluginError::NoSuchHandler {
+                nearest: Some(name), ..
+            } => Some(format!("did you mean `{name}`?")),
+            PluginError::NoneChosen { .. } => Some(
+                "choose one with `--handler NAME`, or with `handler` in the file's `[[pool]]`".to_owned(),
+            ),
+            PluginError::NotAFile { .. }
+            | PluginError::Directory { .. }
+            | PluginError::Encoding { .. }
+            | PluginError::Oversized { .. }
+            | PluginError::Stage { .. }
+            | PluginError::NoSuchHandler { .. }
+            | PluginError::Configure { .. }
+            | PluginError::Create { .. }
+            | PluginError::Panicked { .. } => None,
+        }
+    }
+
+    /// Both lines: the error, and the hint where there is one.
+    pub fn full(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{self}\n  hint: {hint}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// What every plugin of a request is refused for. Never empty.
+#[derive(Debug)]
+pub struct PluginErrors(Vec<PluginError>);
+
+impl PluginErrors {
+    /// `value` where there are no errors.
+    pub(super) fn or<T>(errors: Vec<PluginError>, value: T) -> Result<T, PluginErrors> {
+        if errors.is_empty() {
+            Ok(value)
+        } else {
+            Err(PluginErrors(errors))
+        }
+    }
+
+    /// The errors, at least one, in the order of the request.
+    pub fn errors(&self) -> &[PluginError] {
+        &self.0
+    }
+}
+
+impl From<PluginError> for PluginErrors {
+    fn from(error: PluginError) -> Self {
+        PluginErrors(vec![error])
+    }
+}
+
+impl IntoIterator for PluginErrors {
+    type Item = PluginError;
+    type IntoIter = std::vec::IntoIter<PluginError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl fmt::Display for PluginErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            f.write_str(&error.full())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PluginErrors {}
+
+/// What to do about a plugin that speaks another abi or was not built as one expects.
+pub(super) const REBUILD: &str = "rebuild the plugin with `asynccall-plugin-api = \"1\"`";
+
+/// The last component of a path, which is how errors and log lines call a plugin.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).display().to_string()
+}
+
+/// A path as one word of a POSIX shell command line.
+pub(super) fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@%:,".contains(c);
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// A system error in the words of these texts: lower case and without its number, where it is a common one.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::NotADirectory => "a part of its path is not a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn open_hint(error: &io::Error) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Some("cargo leaves a plugin in `target/release/`, as `lib<name>.so`".to_owned())
+        }
+        io::ErrorKind::PermissionDenied => {
+            Some("the user that runs asynccall-host must be able to read it".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn load_hint(path: &Path, detail: &str) -> Option<String> {
+    let path = shell_word(path);
+    if detail.contains("GLIBC_") {
+        Some("it was built on a newer system: rebuild it on this one, or on an older one".to_owned())
+    } else if detail.contains("cannot open shared object file") {
+        Some(format!(
+            "install the library that it needs; `ldd {path}` lists them"
+        ))
+    } else if detail.contains("undefined symbol") {
+        Some(format!(
+            "link it with the library that has the symbol; `ldd -r {path}` lists what is missing"
+        ))
+    } else {
+        None
+    }
+}
+
+fn in_directories(dirs: &[PathBuf]) -> String {
+    if dirs.is_empty() {
+        String::new()
+    } else {
+        format!(": no `*.so` in {}", quoted(dirs.iter().map(|dir| dir.display())))
+    }
+}
+
+fn not_in(name: &str, dirs: &[PathBuf]) -> String {
+    if dirs.is_empty() {
+        "there are no directories to search".to_owned()
+    } else {
+        format!(
+            "no `lib{name}.so` in {}",
+            quoted(dirs.iter().map(|dir| dir.display()))
+        )
+    }
+}
+
+fn listed(known: &[String]) -> String {
+    match known {
+        [] => "are none".to_owned(),
+        [one] => format!("is `{one}`"),
+        several => format!("are {}", quoted(several)),
+    }
+}
+
+fn quoted<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    let quoted: Vec<String> = items.into_iter().map(|item| format!("`{item}`")).collect();
+    quoted.join(", ")
+}

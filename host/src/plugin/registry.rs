@@ -1,0 +1,160 @@
+//! From what was asked for to handlers by name, across several plugins.
+//!
+//! The master stages and asks [`Handlers`], which it has from manifests alone, so
+//! that names are validated before anything runs. A worker opens the same plugins
+//! and creates the handlers that its pools use, and no others.
+
+mod handlers;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use asynccall_abi::host::HostApiRef;
+
+use crate::plugin::{
+    PluginError, PluginErrors, PluginInfo, Warning,
+    library::{Handler, Library},
+    stage::{Staged, StagedRef, stage},
+    vet,
+};
+
+pub use handlers::Handlers;
+pub use search::{Asked, Request, resolve};
+
+/// The plugins of one generation, as the master holds them.
+///
+/// Dropping it closes the copies: not before every worker that might still be started from it has started.
+#[derive(Debug)]
+pub struct Catalog {
+    /// In the order of the request, each file once.
+    pub plugins: Vec<Staged>,
+    /// The handlers in them.
+    pub handlers: Handlers,
+    /// What was tolerated because unsafe plugins are allowed.
+    pub warnings: Vec<Warning>,
+}
+
+impl Catalog {
+    /// What a worker needs that inherits the copies' descriptors.
+    pub fn references(&self) -> Vec<StagedRef> {
+        self.plugins.iter().map(Staged::reference).collect()
+    }
+}
+
+/// Finds, vets and copies every plugin of a request, and reads their manifests. Executes nothing of them.
+///
+/// All plugins are looked at, so the errors are all that there are.
+pub fn stage_all(request: &Request) -> Result<Catalog, PluginErrors> {
+    let mut staging = Staging::default();
+    for found in search::each(request) {
+        match found {
+            Ok(path) => staging.add(&path, request.allow_unsafe),
+            Err(error) => staging.errors.push(error),
+        }
+    }
+    staging.finish()
+}
+
+/// A [`Catalog`] in the making.
+#[derive(Default)]
+struct Staging {
+    plugins: Vec<Staged>,
+    warnings: Vec<Warning>,
+    errors: Vec<PluginError>,
+    /// Canonical paths of plugins: a file may be asked for in several ways.
+    seen: HashSet<PathBuf>,
+    /// Files and directories with a finding: plugins beside each other share their directories.
+    blamed: HashSet<PathBuf>,
+}
+
+impl Staging {
+    fn add(&mut self, asked: &Path, allow_unsafe: bool) {
+        match vet::open(asked, allow_unsafe) {
+            Ok(vetted) => {
+                if !self.seen.insert(vetted.path.clone()) {
+                    return;
+                }
+                for warning in &vetted.warnings {
+                    let Warning::Unsafe { finding, .. } = warning;
+                    if self.blamed.insert(finding.path.clone()) {
+                        self.warnings.push(warning.clone());
+                    }
+                }
+                match stage(vetted) {
+                    Ok(staged) => self.plugins.push(staged),
+                    Err(error) => self.errors.push(error),
+                }
+            }
+            Err(errors) => {
+                for error in errors {
+                    match &error {
+                        PluginError::Unsafe { finding, .. } if !self.blamed.insert(finding.path.clone()) => {}
+                        _ => self.errors.push(error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Catalog, PluginErrors> {
+        let infos = self.plugins.iter().map(|staged| Arc::clone(&staged.info));
+        let (handlers, duplicates) = Handlers::collect(infos);
+        self.errors.extend(duplicates);
+        let catalog = Catalog {
+            plugins: self.plugins,
+            handlers,
+            warnings: self.warnings,
+        };
+        PluginErrors::or(self.errors, catalog)
+    }
+}
+
+/// The loaded plugins of a worker.
+#[derive(Debug)]
+pub struct Registry {
+    libraries: Vec<Library>,
+    handlers: Handlers,
+}
+
+/// Loads every staged plugin, in the worker that inherited the copies. Runs their constructors.
+///
+/// Their descriptors become close-on-exec; they must never be closed, and their numbers never be used again.
+pub fn open(staged: Vec<StagedRef>, host: HostApiRef) -> Result<Registry, PluginErrors> {
+    let mut libraries = Vec::new();
+    let mut errors = Vec::new();
+    for reference in staged {
+        match Library::open(reference, host) {
+            Ok(library) => libraries.push(library),
+            Err(error) => errors.push(error),
+        }
+    }
+    let infos = libraries.iter().map(|library| Arc::clone(library.info()));
+    let (handlers, duplicates) = Handlers::collect(infos);
+    errors.extend(duplicates);
+    PluginErrors::or(errors, Registry { libraries, handlers })
+}
+
+impl Registry {
+    /// Makes the handler of that name from its configuration.
+    pub fn create(&self, handler: &str, config: &serde_json::Value) -> Result<Handler, PluginError> {
+        let has = |library: &&Library| {
+            let entries = &library.info().manifest.handlers;
+            entries.iter().any(|entry| entry.name == handler)
+        };
+        match self.libraries.iter().find(has) {
+            Some(library) => library.create(handler, &config.to_string()),
+            None => Err(self.handlers.missing(handler)),
+        }
+    }
+
+    /// The loaded plugins, in the order of the request.
+    pub fn plugins(&self) -> impl Iterator<Item = &Arc<PluginInfo>> {
+        self.libraries.iter().map(Library::info)
+    }
+}
