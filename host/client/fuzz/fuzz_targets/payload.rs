@@ -5,7 +5,10 @@ use asynccall_client::payload::{Flag, Limits, RetryFields, may_ask_for_no_retry,
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
-    let limits = Limits { output: 1 << 16, ..Limits::default() };
+    let limits = Limits {
+        output: 1 << 16,
+        ..Limits::default()
+    };
     let mut scratch = Vec::new();
     if let Ok(view) = validated_json_view(body, &limits, &mut scratch) {
         assert!(view.json.len() <= limits.output.max(body.len()));

@@ -58,7 +58,7 @@ mod tests;
 
 /// The deepest nesting that any [`Limits`] can allow, whatever [`Limits::depth`] says.
 ///
-/// The readers and writers recurse once per level; at this depth they fit a 1 MiB stack in a debug build.
+/// Writing a value or its view recurses once per level; at this depth that fits a 1 MiB stack in a debug build.
 pub const MAX_DEPTH: usize = 512;
 
 /// How much of a body is accepted, and how much may be made of it.
@@ -126,17 +126,18 @@ pub fn detect(body: &[u8]) -> Format {
 }
 
 fn begins_like_php(body: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_digit();
     match body {
         [b'N', b';', ..] => true,
-        [b'b', b':', b'0' | b'1', ..] => true,
-        [b'i', b':', b'-' | b'+' | b'0'..=b'9', ..] => true,
-        [b'd', b':', b'-' | b'+' | b'.' | b'0'..=b'9' | b'I' | b'N', ..] => true,
+        [b'b', b':', next, ..] => matches!(next, b'0' | b'1'),
+        [b'i', b':', next, ..] => digit(next) || matches!(next, b'-' | b'+'),
+        [b'd', b':', next, ..] => digit(next) || matches!(next, b'-' | b'+' | b'.' | b'I' | b'N'),
         [
             b'a' | b's' | b'S' | b'O' | b'C' | b'E' | b'R' | b'r',
             b':',
-            b'0'..=b'9',
+            next,
             ..,
-        ] => true,
+        ] => digit(next),
         _ => false,
     }
 }

@@ -1,6 +1,6 @@
 //! PHP's `serialize()` format: a reader, a writer and the values between them.
 //!
-//! [`parse`] and [`write`] are inverse for every body that PHP itself wrote, byte for byte: order, spelling of floats,
+//! [`parse`] and [`write()`] are inverse for every body that PHP itself wrote, byte for byte: order, spelling of floats,
 //! references and property names are kept. What PHP reads but never writes is read too where it means one thing
 //! only (`i:+7;`, `d:.5;`, `S:` strings), and written the way PHP would.
 //!
@@ -19,6 +19,7 @@ mod error;
 mod float;
 mod from_json;
 mod read;
+mod scan;
 mod slots;
 mod value;
 mod write;
@@ -27,7 +28,7 @@ pub use error::{Error, ErrorKind};
 pub use float::Float;
 pub use from_json::from_json;
 pub use read::parse;
-pub use value::{Custom, Document, Entries, Enum, Key, Object, Value};
+pub use value::{Custom, Document, Entries, Entry, Enum, Key, Object, Value};
 pub use write::write;
 
 pub(super) use from_json::AnyKey;

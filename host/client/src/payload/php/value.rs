@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use super::float::Float;
 
 /// The entries of an array, or the properties of an object, in PHP's order. Keys may repeat in a body that PHP did not write.
-pub type Entries<'a> = Vec<(Key<'a>, Value<'a>)>;
+pub type Entries<'a> = Vec<Entry<'a>>;
+
+/// A key and what it stands for.
+pub type Entry<'a> = (Key<'a>, Value<'a>);
 
 /// One serialized PHP value.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,7 +190,7 @@ const PAIRWISE: usize = 12;
 /// The entries that count where keys repeat: for each place, in order, the index of the last entry with its key.
 ///
 /// `None` where no key repeats, which is every array that PHP wrote. Linear in the number of entries.
-pub(in crate::payload) fn winners(entries: &[(Key<'_>, Value<'_>)]) -> Option<Vec<usize>> {
+pub(in crate::payload) fn winners(entries: &[Entry<'_>]) -> Option<Vec<usize>> {
     if entries.len() <= PAIRWISE && !repeats_within(entries) {
         return None;
     }
@@ -203,7 +206,7 @@ pub(in crate::payload) fn winners(entries: &[(Key<'_>, Value<'_>)]) -> Option<Ve
     (places.len() < entries.len()).then_some(places)
 }
 
-fn repeats_within(entries: &[(Key<'_>, Value<'_>)]) -> bool {
+fn repeats_within(entries: &[Entry<'_>]) -> bool {
     let same = |left: &Key<'_>, right: &Key<'_>| match (left, right) {
         (Key::Bytes(left), Key::Bytes(right)) => left == right,
         (left, right) => left.identity() == right.identity(),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::payload::php::{Float, Key, Value};
+use crate::payload::php::{Entry, Float, Key};
 
 /// What precedes the base64 of a key that is not UTF-8.
 pub(super) const BASE64_PREFIX: &str = "__base64:";
@@ -17,8 +17,8 @@ fn class_underscores(key: &[u8]) -> Option<usize> {
 }
 
 /// The key that an object's class gets: `__class` unless a property is in its way.
-pub(super) fn class_key(properties: &[&(Key<'_>, Value<'_>)]) -> Cow<'static, str> {
-    let needed = |(key, _): &&(Key<'_>, Value<'_>)| match key {
+pub(super) fn class_key(properties: &[&Entry<'_>]) -> Cow<'static, str> {
+    let needed = |(key, _): &&Entry<'_>| match key {
         Key::Bytes(name) if name.as_ref() == b"__serialized" => Some(1),
         Key::Bytes(name) => class_underscores(name).map(|count| count + 1),
         Key::Int(_) => None,
@@ -53,17 +53,17 @@ pub(super) fn property_name(key: &[u8]) -> Cow<'_, [u8]> {
 /// Fails with the key, escaped, that two properties would have in common.
 ///
 /// Only where some property is not public can that happen; its name there is not its name in PHP.
-pub(super) fn check_names(properties: &[&(Key<'_>, Value<'_>)]) -> Result<(), String> {
+pub(super) fn check_names(properties: &[&Entry<'_>]) -> Result<(), String> {
     let hidden = |key: &Key<'_>| matches!(key, Key::Bytes(name) if name.first() == Some(&0));
     if !properties.iter().any(|(key, _)| hidden(key)) {
         return Ok(());
     }
     let mut names = HashSet::with_capacity(properties.len());
     for (key, _) in properties {
-        if let Key::Bytes(bytes) = key {
-            if let Some(taken) = names.replace(property_name(bytes)) {
-                return Err(taken.escape_ascii().to_string());
-            }
+        if let Key::Bytes(bytes) = key
+            && let Some(taken) = names.replace(property_name(bytes))
+        {
+            return Err(taken.escape_ascii().to_string());
         }
     }
     Ok(())
