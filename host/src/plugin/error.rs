@@ -70,7 +70,7 @@ pub enum PluginError {
         /// The plugin's canonical path.
         path: PathBuf,
         /// What was found, on the file or on a directory above it.
-        finding: Finding,
+        finding: Box<Finding>,
     },
     /// More than any plugin has.
     #[error(

@@ -161,8 +161,10 @@ pub fn open(asked: &Path, allow_unsafe: bool) -> Result<Vetted, PluginErrors> {
             let plugin = path.clone();
             warnings.push(Warning::Unsafe { plugin, finding });
         } else {
-            let path = path.clone();
-            errors.push(PluginError::Unsafe { path, finding });
+            errors.push(PluginError::Unsafe {
+                path: path.clone(),
+                finding: Box::new(finding),
+            });
         }
     }
     PluginErrors::or(errors, Vetted { file, path, warnings })

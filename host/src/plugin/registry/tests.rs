@@ -59,7 +59,7 @@ fn a_name_is_the_first_hit_along_the_directories() {
     fs::create_dir_all(&second).expect("the directory is ours");
     let expected = plugin(&second, "mailer", &["mailer"]);
     let request = named("mailer", &[&dir.join("missing"), &first, &second]);
-    assert_eq!(resolve(&request).expect("there is one"), [expected.clone()]);
+    assert_eq!(resolve(&request).expect("there is one"), [expected]);
 
     fs::write(first.join("libmailer.so"), "broken").expect("the directory is ours");
     let error = refused(&request, &dir);
@@ -118,7 +118,7 @@ fn a_request_for_nothing_and_a_missing_directory_are_errors() {
     };
     let texts = [
         refused(&from(&[]), &dir),
-        refused(&from(&[dir.clone()]), &dir),
+        refused(&from(std::slice::from_ref(&dir)), &dir),
         refused(&from(&[dir.join("missing")]), &dir),
     ];
     insta::assert_snapshot!(texts.join("\n"), @r"

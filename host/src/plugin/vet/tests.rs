@@ -89,7 +89,7 @@ fn a_writable_directory_above_the_file_is_refused_unless_unsafe_plugins_are_allo
     let shared = dir.path().join("shared");
     let inner = shared.join("plugins");
     fs::create_dir_all(&inner).expect("the directory is ours");
-    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o757)).expect("it is ours");
     let path = inner.join("libstub.so");
     fs::write(&path, "any bytes").expect("the directory is ours");
     let shared = shared.canonicalize().expect("it exists");
@@ -103,7 +103,7 @@ fn a_writable_directory_above_the_file_is_refused_unless_unsafe_plugins_are_allo
     assert_eq!(
         error.full(),
         format!(
-            "refusing plugin libstub.so: `{at}` (mode 0777, owner `{owner}`) can be written by everybody\n  \
+            "refusing plugin libstub.so: `{at}` (mode 0757, owner `{owner}`) can be written by everybody\n  \
              hint: run `chmod o-w {at}`, or accept the risk with `--allow-unsafe-plugins`"
         )
     );
@@ -115,7 +115,7 @@ fn a_writable_directory_above_the_file_is_refused_unless_unsafe_plugins_are_allo
     assert_eq!(
         warning.to_string(),
         format!(
-            "loading UNSAFE plugin libstub.so, as `--allow-unsafe-plugins` says: `{at}` (mode 0777, owner `{owner}`) \
+            "loading UNSAFE plugin libstub.so, as `--allow-unsafe-plugins` says: `{at}` (mode 0757, owner `{owner}`) \
              can be written by everybody; mend it with `chmod o-w {at}`"
         )
     );
