@@ -1,7 +1,7 @@
 //! A blocking connection to beanstalkd over TCP or a Unix socket.
 //!
-//! Owns the socket, its time-outs, and the pairing of every command with its reply. Does not reconnect and does not retry:
-//! that is its user's decision, because a job may be held by the connection that broke.
+//! Owns the socket, its time-outs, and the pairing of every command with its reply. Does not reconnect and
+//! does not retry: that is its user's decision, because a job may be held by the connection that broke.
 //!
 //! ```text
 //! queue(command)… ──▶ flush() ──▶ receive()…      one receive for each command, in order
@@ -9,10 +9,11 @@
 //!                        └── any I/O or protocol error ──▶ broken for ever, socket shut
 //! ```
 //!
-//! A broken connection answers [`ConnectionError::Broken`], so a reply can never be taken for another command's.
+//! A broken connection answers [`ConnectionError::Broken`], so a reply can never be taken for another
+//! command's.
 //!
-//! Commands go out in one write per [`Connection::flush`], and replies are borrowed from one buffer that is kept, so a
-//! steady stream of jobs allocates nothing.
+//! Commands go out in one write per [`Connection::flush`], and replies are borrowed from one buffer that is
+//! kept, so a steady stream of jobs allocates nothing.
 
 mod address;
 mod buffer;
@@ -51,13 +52,15 @@ pub struct Options {
     /// How long a write may make no progress.
     pub write_timeout: Duration,
     /// The idle time after which TCP probes the peer, then every 10 s and three times; `None` never probes.
+    /// Whole seconds from 1 to 32,767, the system's range; what is outside is sent as the nearest.
     pub keepalive: Option<Duration>,
     /// The largest body to receive, in bytes, at most [`MAX_BODY_BYTES`]. Memory is taken only as bytes arrive.
     pub body_limit: usize,
 }
 
 impl Default for Options {
-    /// 5 s to connect, 10 s for a reply or a write, keepalive after 60 s, and every body that a beanstalkd can hold.
+    /// 5 s to connect, 10 s for a reply or a write, keepalive after 60 s, and every body that a beanstalkd
+    /// can hold.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -196,11 +199,12 @@ impl Connection {
 
     /// The reply to the oldest command without one; flushes first.
     ///
-    /// The reply is one that the protocol allows for its command, or [`Reply::Error`]. After an error reply by which
-    /// the server would take a put's body for commands, the connection is broken, too.
+    /// The reply is one that the protocol allows for its command, or [`Reply::Error`]. After an error reply
+    /// by which the server would take a put's body for commands, the connection is broken, too.
     ///
     /// # Errors
-    /// [`ConnectionError::OutOfTurn`] where no command waits for a reply; any other error breaks the connection.
+    /// [`ConnectionError::OutOfTurn`] where no command waits for a reply; any other error breaks the
+    /// connection.
     pub fn receive(&mut self) -> Result<Reply<'_>, ConnectionError> {
         self.flush()?;
         let Some(verb) = self.outstanding.front().map(|oldest| oldest.verb) else {
@@ -230,8 +234,8 @@ impl Connection {
     /// Sends one command and receives its reply.
     ///
     /// # Errors
-    /// [`ConnectionError::OutOfTurn`] while other replies are outstanding; else those of [`Connection::flush`] and
-    /// [`Connection::receive`]. `quit` has no reply: use [`Connection::quit`].
+    /// [`ConnectionError::OutOfTurn`] while other replies are outstanding; else those of
+    /// [`Connection::flush`] and [`Connection::receive`]. `quit` has no reply: use [`Connection::quit`].
     pub fn call(&mut self, command: &Command<'_>) -> Result<Reply<'_>, ConnectionError> {
         if !self.outstanding.is_empty() {
             return Err(ConnectionError::OutOfTurn {
@@ -314,8 +318,8 @@ impl Connection {
 
     /// The longest wait of all outstanding replies.
     ///
-    /// With a delete and a reserve on their way this is the reserve's for both, so the socket's time-out stays the same
-    /// from job to job and costs no system call.
+    /// With a delete and a reserve on their way this is the reserve's for both, so the socket's time-out
+    /// stays the same from job to job and costs no system call.
     fn longest_wait(&self) -> Option<Duration> {
         self.outstanding
             .iter()
@@ -348,19 +352,19 @@ fn loses_step(verb: Verb, reply: &Reply<'_>) -> bool {
     verb == Verb::Put && matches!(reply, Reply::Error(BadFormat | UnknownCommand | ExpectedCrlf))
 }
 
+/// What a failed read or write means; `wait` is the socket's time-out for it, which the system reports as
+/// `EAGAIN`.
 fn failed(doing: Doing, wait: Option<Duration>, source: std::io::Error) -> ConnectionError {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, WouldBlock};
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, WouldBlock};
     match (source.kind(), wait) {
         (WouldBlock, Some(after)) => ConnectionError::TimedOut { doing, after },
         (BrokenPipe | ConnectionReset | ConnectionAborted, _) => ConnectionError::Closed { doing },
-        // `ETIMEDOUT` comes from TCP itself: the peer answers no probes or acknowledgements any more.
-        (TimedOut, _) => ConnectionError::Io { doing, source },
         _ => ConnectionError::Io { doing, source },
     }
 }
 
-/// Watches that a transfer in several pieces gets on, since a peer that sends a byte at a time never trips a socket's
-/// own time-out. Reads the clock only from the second piece on.
+/// Watches that a transfer in several pieces gets on, since a peer that sends a byte at a time never trips a
+/// socket's own time-out. Reads the clock only from the second piece on.
 struct Transfer {
     patience: Duration,
     begun: Option<(Instant, Duration)>,

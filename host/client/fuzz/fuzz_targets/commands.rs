@@ -16,7 +16,13 @@ fuzz_target!(|input: &[u8]| {
         let mut written = Vec::new();
         value.encode(&mut written);
         let again = parse_command(&written, LIMIT);
-        assert!(again == Ok(Parsed::Complete { value, consumed: written.len() }));
+        assert!(
+            again
+                == Ok(Parsed::Complete {
+                    value,
+                    consumed: written.len()
+                })
+        );
         rest = &rest[consumed..];
     }
 });

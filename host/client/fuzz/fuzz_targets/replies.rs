@@ -16,7 +16,13 @@ fuzz_target!(|input: &[u8]| {
         let mut written = Vec::new();
         value.encode(&mut written);
         let again = parse_reply(&written, LIMIT);
-        assert!(again == Ok(Parsed::Complete { value: value.clone(), consumed: written.len() }));
+        assert!(
+            again
+                == Ok(Parsed::Complete {
+                    value: value.clone(),
+                    consumed: written.len()
+                })
+        );
         if let Reply::Ok(body) = value {
             read_statistics(body);
         }

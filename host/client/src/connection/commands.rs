@@ -1,7 +1,7 @@
 //! One call for each command: send, receive, and the reply as a typed result.
 //!
-//! `NOT_FOUND`, `TIMED_OUT`, `DEADLINE_SOON` and `NOT_IGNORED` are results, not errors. Every call needs a connection
-//! without outstanding replies.
+//! `NOT_FOUND`, `TIMED_OUT`, `DEADLINE_SOON` and `NOT_IGNORED` are results, not errors. Every call needs a
+//! connection without outstanding replies.
 
 use super::{Connection, ConnectionError, PutError};
 use crate::protocol::{
@@ -93,7 +93,8 @@ impl Connection {
         }
     }
 
-    /// Takes a tube off those that a reserve takes jobs from; how many are watched now, or `None` where it is the only one.
+    /// Takes a tube off those that a reserve takes jobs from; how many are watched now, or `None` where it is
+    /// the only one.
     ///
     /// # Errors
     /// See [`ConnectionError`].

@@ -17,6 +17,8 @@ use super::address::Address;
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// So many probes without an answer end the connection.
 const PROBES: u32 = 3;
+/// The idle times that Linux takes before the first probe (`MAX_TCP_KEEPIDLE`).
+const IDLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32_767));
 /// The shortest time-out: for the system zero means no time-out at all.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -44,7 +46,7 @@ impl Socket {
                 stream.set_write_timeout(write_timeout)?;
                 if let Some(idle) = options.keepalive {
                     let probes = TcpKeepalive::new()
-                        .with_time(idle)
+                        .with_time(idle.clamp(IDLE.0, IDLE.1))
                         .with_interval(PROBE_INTERVAL)
                         .with_retries(PROBES);
                     SockRef::from(&stream).set_tcp_keepalive(&probes)?;
@@ -105,12 +107,12 @@ impl Socket {
 
 /// Ends a waiting reserve of another thread's connection.
 ///
-/// beanstalkd answers `TIMED_OUT` to a reserve that waits on a half-closed connection (protocol.txt, "reserve"), at once.
-/// The connection can do nothing after that. To be called only while a reserve waits: at any other time the server takes
-/// it for the end of the connection.
+/// beanstalkd answers `TIMED_OUT` to a reserve that waits on a half-closed connection (protocol.txt,
+/// "reserve"), at once. The connection can do nothing after that. To be called only while a reserve waits: at
+/// any other time the server takes it for the end of the connection.
 ///
-/// A job may be assigned just before the half-close arrives; it comes as `RESERVED` and cannot be settled any more
-/// (see [`super::Connection::is_half_closed`]). The server readies it when the connection is dropped.
+/// A job may be assigned just before the half-close arrives; it comes as `RESERVED` and cannot be settled any
+/// more (see [`super::Connection::is_half_closed`]). The server readies it when the connection is dropped.
 #[derive(Debug, Clone)]
 pub struct Waker {
     // Weak, so that a forgotten waker does not keep the socket open and its jobs reserved.

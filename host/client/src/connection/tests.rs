@@ -2,4 +2,5 @@
 
 mod beanstalkd;
 mod real;
+mod script;
 mod scripted;

@@ -51,8 +51,8 @@ pub(super) fn first_line(input: &[u8]) -> Result<Parsed<&[u8]>, ProtocolError> {
 
 /// Where a body of `length` bytes that begins at `start` of `input` lies, once it and its line end are there.
 ///
-/// `length` was checked against the caller's limit before, so the sums below cannot overflow on 64 bits; they saturate
-/// elsewhere, which reads as a body that never completes.
+/// `length` was checked against the caller's limit before, so the sums below cannot overflow on 64 bits; they
+/// saturate elsewhere, which reads as a body that never completes.
 pub(super) fn body_at(
     input: &[u8],
     start: usize,
@@ -86,8 +86,8 @@ pub(super) fn body_length(announced: u64, limit: usize) -> Result<usize, Protoco
 
 /// The words of one line after its first word, for taking them off one by one.
 ///
-/// Words are parted by exactly one space. Every method answers `None` where the line does not fit; the caller turns
-/// that into one error for the whole line.
+/// Words are parted by exactly one space. Every method answers `None` where the line does not fit; the caller
+/// turns that into one error for the whole line.
 #[derive(Clone, Copy)]
 pub(super) struct Words<'a> {
     rest: Option<&'a [u8]>,

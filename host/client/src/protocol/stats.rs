@@ -1,7 +1,7 @@
 //! Bodies of the `stats` and `list` commands.
 //!
-//! The server calls them YAML. They are a line `---` and then either `key: value` or `- item`, one a line, flat, a value
-//! at most in double quotes; this module reads just that, and borrows from the body.
+//! The server calls them YAML. They are a line `---` and then either `key: value` or `- item`, one a line,
+//! flat, a value at most in double quotes; this module reads just that, and borrows from the body.
 
 use super::error::{Excerpt, StatsError};
 use super::line::decimal;
@@ -78,7 +78,8 @@ pub struct JobStats<'a> {
     pub delay: u64,
     /// How long a worker may take.
     pub ttr: u64,
-    /// Until the server makes it ready; meaningful for reserved and delayed jobs, and 0 for one that is overdue.
+    /// Until the server makes it ready; meaningful for reserved and delayed jobs, and 0 for one that is
+    /// overdue.
     pub time_left: u64,
     /// The earliest binlog file with this job, 0 without a binlog.
     pub file: u64,

@@ -11,8 +11,8 @@ pub const MAX_TUBE_NAME_BYTES: usize = 200;
 
 /// A tube name as it stands on the wire.
 ///
-/// 1 to 200 bytes out of `A-Z a-z 0-9 - + / ; . $ _ ( )`, not beginning with `-` (protocol.txt, "Names"; the underscore
-/// is in the server's own list). Cloning is cheap: the text is shared.
+/// 1 to 200 bytes out of `A-Z a-z 0-9 - + / ; . $ _ ( )`, not beginning with `-` (protocol.txt,
+/// "Protocol"). Cloning is cheap: the text is shared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TubeName(Arc<str>);

@@ -2,76 +2,12 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread::JoinHandle;
+use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::connection::{Address, Connection, ConnectionError, Doing, Options, PutError, Reserve};
-use crate::protocol::{Command, JobId, Parsed, Reply, ServerError, Verb, parse_command};
-
-/// A server of one connection that runs `script` on it.
-struct Scripted {
-    address: Address,
-    thread: JoinHandle<()>,
-}
-
-impl Scripted {
-    fn start(script: impl FnOnce(TcpStream) + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let thread = std::thread::spawn(move || script(listener.accept().unwrap().0));
-        Self {
-            address: Address::from_host_and_port("127.0.0.1", port).unwrap(),
-            thread,
-        }
-    }
-
-    /// A server that reads one command and answers with `bytes`, then waits for the client to go.
-    fn answering(bytes: &'static [u8]) -> Self {
-        Self::start(move |mut stream| {
-            next_command(&mut stream);
-            stream.write_all(bytes).unwrap();
-            until_closed(&mut stream);
-        })
-    }
-
-    /// A server that reads one command, answers with `bytes`, and closes.
-    fn closing_after(bytes: &'static [u8]) -> Self {
-        Self::start(move |mut stream| {
-            next_command(&mut stream);
-            stream.write_all(bytes).unwrap();
-        })
-    }
-
-    fn connect(&self) -> Connection {
-        self.connect_with(&Options::default())
-    }
-
-    fn connect_with(&self, options: &Options) -> Connection {
-        Connection::connect(&self.address, options).unwrap()
-    }
-
-    /// The script's own assertions count only when it is joined.
-    fn finish(self, connection: Connection) {
-        drop(connection);
-        self.thread.join().unwrap();
-    }
-}
-
-/// Reads one whole command and throws it away.
-fn next_command(stream: &mut TcpStream) {
-    let mut input = Vec::new();
-    let mut byte = [0];
-    while !matches!(parse_command(&input, 1 << 20), Ok(Parsed::Complete { .. })) {
-        stream.read_exact(&mut byte).unwrap();
-        input.push(byte[0]);
-    }
-}
-
-fn until_closed(stream: &mut TcpStream) {
-    let mut rest = [0; 4096];
-    while matches!(stream.read(&mut rest), Ok(count) if count > 0) {}
-}
+use super::script::{Scripted, next_command, until_closed};
+use crate::connection::{Connection, ConnectionError, Doing, Options, PutError, Reserve};
+use crate::protocol::{Command, JobId, Reply, ServerError, Verb};
 
 fn impatient() -> Options {
     let short = Duration::from_millis(50);
@@ -413,5 +349,22 @@ fn a_server_that_is_not_there_is_told_by_its_address() {
             format!("cannot connect to beanstalkd at `{address}`")
         );
         assert!(matches!(error, ConnectionError::Connect { source, .. } if source.kind() == kind));
+    }
+}
+
+#[test]
+fn time_outs_of_nothing_and_of_ages_are_taken() {
+    for extreme in [Duration::ZERO, Duration::MAX] {
+        let server = Scripted::closing_after(b"");
+        let options = Options {
+            connect_timeout: extreme.max(Duration::from_secs(5)),
+            reply_timeout: extreme,
+            write_timeout: extreme,
+            keepalive: Some(extreme),
+            body_limit: usize::MAX,
+        };
+        let mut connection = server.connect_with(&options);
+        assert!(connection.reserve_with_timeout(u32::MAX).is_err());
+        server.finish(connection);
     }
 }
