@@ -127,16 +127,16 @@ impl<'a> Reader<'a> {
             };
             // The value may be the last of its array, which then is the last of the one around it, and so on.
             loop {
-                let Some(mut container) = open.pop() else {
+                let Some(container) = open.last_mut() else {
                     return Ok(value);
                 };
                 let key = std::mem::replace(&mut container.key, Key::Int(0));
                 container.entries.push((key, value));
                 if container.entries.len() < container.declared {
                     container.key = self.key()?;
-                    open.push(container);
                     break;
                 }
+                let Some(container) = open.pop() else { break };
                 self.end_of_entries()?;
                 value = container.into_value();
             }

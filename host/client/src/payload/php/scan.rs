@@ -3,6 +3,8 @@
 use super::error::{Error, ErrorKind};
 
 /// A place in a body, which only moves forward.
+///
+/// The small steps are inlined into the reader, which lives in another codegen unit and spends its time in them.
 pub(super) struct Scanner<'a> {
     body: &'a [u8],
     at: usize,
@@ -22,6 +24,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// How many bytes were passed.
+    #[inline]
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -32,6 +35,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// An integer with the `;` that ends it. PHP takes a `+` and leading zeros as well.
+    #[inline]
     pub(super) fn int(&mut self) -> Result<i64, Error> {
         let start = self.at;
         let negative = self.peek() == Some(b'-');
@@ -86,6 +90,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// What follows the colon of `s:`, up to and with its `;`.
+    #[inline]
     pub(super) fn string(&mut self) -> Result<&'a [u8], Error> {
         let bytes = self.quoted()?;
         self.expect(b';', "`;` after the string").map(|()| bytes)
@@ -115,6 +120,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// `3:"abc"`
+    #[inline]
     pub(super) fn quoted(&mut self) -> Result<&'a [u8], Error> {
         let length = self.length()?;
         self.expect(b':', "`:`")?;
@@ -123,6 +129,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'"', "`\"` at the end of the string").map(|()| bytes)
     }
 
+    #[inline]
     pub(super) fn length(&mut self) -> Result<usize, Error> {
         let start = self.at;
         let mut number: usize = 0;
@@ -143,6 +150,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn announced(&self, length: usize) -> Result<(), Error> {
         let left = self.rest().len();
         if length > left {
@@ -154,6 +162,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
         self.announced(length)?;
         let bytes = self.rest().get(..length).unwrap_or_default();
@@ -161,10 +170,12 @@ impl<'a> Scanner<'a> {
         Ok(bytes)
     }
 
+    #[inline]
     pub(super) fn colon(&mut self) -> Result<(), Error> {
         self.expect(b':', "`:`")
     }
 
+    #[inline]
     pub(super) fn expect(&mut self, byte: u8, wanted: &'static str) -> Result<(), Error> {
         if self.peek() != Some(byte) {
             return Err(self.unexpected_here(wanted));
@@ -173,16 +184,19 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn next(&mut self, wanted: &'static str) -> Result<u8, Error> {
         let byte = self.peek().ok_or_else(|| self.error(ErrorKind::End { wanted }))?;
         self.advance(1);
         Ok(byte)
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.body.get(self.at).copied()
     }
 
+    #[inline]
     fn advance(&mut self, bytes: usize) {
         self.at += bytes;
         #[cfg(test)]
@@ -191,6 +205,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.body.get(self.at..).unwrap_or_default()
     }
