@@ -109,7 +109,7 @@ impl Config {
     /// [`ConfigError`] for the first key that cannot be used.
     pub(crate) fn resolve(self) -> Result<(Composer, Transport), ConfigError> {
         let transport = match (self.smtp, self.sendmail, self.file) {
-            (Some(smtp), None, None) => Transport::Smtp(Smtp::new(smtp.resolve()?)),
+            (Some(smtp), None, None) => Transport::Smtp(Box::new(Smtp::new(smtp.resolve()?))),
             (None, Some(sendmail), None) => Transport::Sendmail(sendmail.resolve()?),
             (None, None, Some(file)) => Transport::File(file.resolve()?),
             (smtp, sendmail, file) => {

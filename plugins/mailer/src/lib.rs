@@ -1,8 +1,8 @@
 //! `libmailer.so`: the handler `mailer`, which sends the job's message as an e-mail.
 //!
-//! - [`config`]: what the operator wrote, checked.
-//! - [`message`]: what the producer wrote, built into a mail.
-//! - [`transport`]: sends the mail and judges a failure.
+//! - `config`: what the operator wrote, checked.
+//! - `message`: what the producer wrote, built into a mail.
+//! - `transport`: sends the mail and judges a failure.
 //!
 //! This file joins them and turns every failure into an outcome. A mail is sent **at least** once: if a server takes a
 //! mail and its answer is lost, the next attempt sends it again.

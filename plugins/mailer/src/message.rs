@@ -13,6 +13,6 @@ mod mail;
 mod tests;
 
 pub(crate) use address::parse_mailbox;
-pub(crate) use compose::{ComposeError, Composer, Outgoing};
+pub(crate) use compose::{Composer, Outgoing};
 pub(crate) use id::unique;
 pub(crate) use mail::Mail;

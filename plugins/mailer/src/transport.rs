@@ -20,7 +20,7 @@ pub(crate) use smtp::{Security, Smtp, SmtpError, SmtpSettings};
 /// The configured way of sending. Slots share it, so every way takes `&self`.
 #[derive(Debug)]
 pub(crate) enum Transport {
-    Smtp(Smtp),
+    Smtp(Box<Smtp>),
     Sendmail(Sendmail),
     File(FileTransport),
 }

@@ -22,7 +22,7 @@ use super::{
     attachment::{self, AttachmentError},
     headers::{self, HeaderError, has_control},
     id,
-    mail::{Addresses, Attachments, Fields, Text},
+    mail::{Addresses, Attachments, Text},
 };
 
 /// Turns messages into mails, by the part of the configuration that concerns their content.
@@ -94,7 +94,7 @@ impl Composer {
     ///
     /// [`ComposeError`] if the message is at fault, or a file of it cannot be read now.
     pub(crate) fn compose(&self, mail: Mail) -> Result<Outgoing, ComposeError> {
-        let Fields {
+        let Mail {
             from,
             to,
             cc,
@@ -106,7 +106,7 @@ impl Composer {
             headers,
             attachments,
             message_id,
-        } = mail.fields;
+        } = mail;
         let from = self.sender(from)?;
         let (to, cc, bcc) = (mailboxes("to", to)?, mailboxes("cc", cc)?, mailboxes("bcc", bcc)?);
         let envelope = envelope(&from, [&to, &cc, &bcc])?;

@@ -10,15 +10,9 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-/// A message as its producer wrote it.
-#[derive(Debug)]
-pub(crate) struct Mail {
-    pub(crate) fields: Fields,
-}
-
-/// The keys that a mail may have; `null` is the same as an absent key.
+/// A message as its producer wrote it; `null` is the same as an absent key.
 #[derive(Debug, Default)]
-pub(crate) struct Fields {
+pub(crate) struct Mail {
     pub(crate) from: Option<Addresses>,
     pub(crate) to: Option<Addresses>,
     pub(crate) cc: Option<Addresses>,
@@ -45,7 +39,7 @@ pub(crate) struct AttachmentFields {
     _class: IgnoredAny,
 }
 
-/// The names of [`Fields`], for the errors.
+/// The names of the keys of [`Mail`], for the errors.
 const KEYS: [&str; 11] = [
     "from",
     "to",
@@ -99,33 +93,31 @@ impl<'de> Deserialize<'de> for Mail {
             inner.retain(|key, _| key != "__class");
             keys = inner;
         }
-        Fields::read(keys)
-            .map(|fields| Mail { fields })
-            .map_err(D::Error::custom)
+        Mail::read(keys).map_err(D::Error::custom)
     }
 }
 
-impl Fields {
+impl Mail {
     /// Reads the keys one by one, so that an error can name the key it is about.
-    fn read(keys: Map<String, Value>) -> Result<Fields, String> {
-        let mut fields = Fields::default();
+    fn read(keys: Map<String, Value>) -> Result<Mail, String> {
+        let mut mail = Mail::default();
         for (key, value) in keys {
             match key.as_str() {
-                "from" => fields.from = read(&key, value)?,
-                "to" => fields.to = read(&key, value)?,
-                "cc" => fields.cc = read(&key, value)?,
-                "bcc" => fields.bcc = read(&key, value)?,
-                "reply_to" => fields.reply_to = read(&key, value)?,
-                "subject" => fields.subject = read(&key, value)?,
-                "text" => fields.text = read(&key, value)?,
-                "html" => fields.html = read(&key, value)?,
-                "headers" => fields.headers = read(&key, value)?,
-                "attachments" => fields.attachments = read(&key, value)?,
-                "message_id" => fields.message_id = read(&key, value)?,
+                "from" => mail.from = read(&key, value)?,
+                "to" => mail.to = read(&key, value)?,
+                "cc" => mail.cc = read(&key, value)?,
+                "bcc" => mail.bcc = read(&key, value)?,
+                "reply_to" => mail.reply_to = read(&key, value)?,
+                "subject" => mail.subject = read(&key, value)?,
+                "text" => mail.text = read(&key, value)?,
+                "html" => mail.html = read(&key, value)?,
+                "headers" => mail.headers = read(&key, value)?,
+                "attachments" => mail.attachments = read(&key, value)?,
+                "message_id" => mail.message_id = read(&key, value)?,
                 _ => return Err(unknown(&key)),
             }
         }
-        Ok(fields)
+        Ok(mail)
     }
 }
 

@@ -6,7 +6,7 @@ mod refusals;
 use lettre::address::Envelope;
 use serde_json::{Value, json};
 
-use super::{ComposeError, Composer, Mail, parse_mailbox};
+use super::{Composer, Mail, parse_mailbox};
 
 /// A composer with a default sender and no attachments root.
 fn composer() -> Composer {

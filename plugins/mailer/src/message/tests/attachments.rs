@@ -4,7 +4,8 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{ComposeError, Composer, Mail, composed, composer, refusal};
+use super::{Composer, Mail, composed, composer, refusal};
+use crate::message::compose::ComposeError;
 
 fn with(attachment: Value) -> Value {
     json!({"to": "a@example.org", "text": "see attachment", "attachments": [attachment]})
