@@ -1,1 +1,28 @@
-//! Stub.
+//! `asynccall-host`: a worker daemon for beanstalkd whose job handlers are plugins.
+//!
+//! One master process supervises; worker processes load the plugins and do the
+//! work. The modules, in reading order:
+//!
+//! - [`cli`]: what was typed,
+//! - [`config`]: what it means,
+//! - [`exit`]: how every command ends,
+//! - [`commands`]: one function for each command,
+//! - [`plugin`]: from a path or a name to a handler that can be called,
+//! - [`policy`]: what becomes of a job that its handler did not finish,
+//! - [`ipc`]: what master and worker share,
+//! - [`worker`]: the slots that reserve, execute and settle,
+//! - [`master`]: the supervisor,
+//! - [`control`]: how commands talk to a running master,
+//! - [`observe`]: log lines and status.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod control;
+pub mod exit;
+pub mod ipc;
+pub mod master;
+pub mod observe;
+pub mod plugin;
+pub mod policy;
+pub mod worker;

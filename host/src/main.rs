@@ -1,1 +1,67 @@
-fn main() {}
+//! The command line: parse, dispatch, print once, exit.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the one place that prints"
+)]
+
+use std::process::ExitCode;
+
+use asynccall_host::{
+    cli::{self, Command, Payload},
+    commands,
+    exit::Exit,
+    master::Failure,
+    worker,
+};
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => {
+            // Help and version come this way too; a closed pipe is no reason to complain.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Ok.into()
+            };
+        }
+    };
+    let ended = match command {
+        Command::Worker(arguments) => return worker::run(arguments.link_fd).into(),
+        Command::Run(flags) => commands::run(flags, false, finish_start).map(|()| String::new()),
+        Command::Start(flags) => commands::run(flags, true, finish_start).map(|()| String::new()),
+        Command::Check(flags) => commands::check(flags),
+        Command::Stop(target) => commands::stop(target),
+        Command::Restart(target) => commands::restart(target),
+        Command::Reload(reload) => commands::reload(reload.target, reload.wait),
+        Command::Status(status) => commands::status(status.target, status.json),
+        Command::Payload(Payload::Decode { file }) => commands::decode_payload(file),
+    };
+    match ended {
+        Ok(text) => {
+            print(&text);
+            Exit::Ok.into()
+        }
+        Err(Failure { exit, error }) => {
+            eprintln!("error: {error}");
+            exit.into()
+        }
+    }
+}
+
+/// What the process that started a daemon in the background says at its end.
+fn finish_start(exit: u8, error: &str) {
+    if exit != Exit::Ok.code() {
+        eprintln!("error: {error}");
+    }
+}
+
+/// Prints without a panic where the reader has gone away.
+fn print(text: &str) {
+    use std::io::Write;
+    if !text.is_empty() {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+}

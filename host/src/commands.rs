@@ -1,0 +1,237 @@
+//! The commands: each is a function that answers with what to print, or with why it failed.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use asynccall_client::payload::{self, Limits};
+use nix::sys::signal::{Signal, kill};
+
+use crate::{
+    cli::{Flags, Input, Target},
+    config::{self, Sources},
+    control::{Instance, Request, Response, client},
+    exit::Exit,
+    master::{
+        self, Failure,
+        daemonize::daemonize,
+        generation::Generation,
+        handover::Handover,
+        pidfile::{Holder, socket_path},
+    },
+};
+
+/// How long a daemon may take to answer a question that it answers from memory.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long `stop` and `restart` wait beyond the daemon's own grace time.
+const BEYOND_GRACE: Duration = Duration::from_secs(5);
+/// How long `restart` waits for the new instance to serve, once the old one has ended.
+const START: Duration = Duration::from_secs(60);
+/// How often a daemon that is on its way out, or in, is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// `run` and `start`: becomes the master. `finish` prints the outcome of a start in the background.
+pub fn run(flags: Flags, in_background: bool, finish: impl FnOnce(u8, &str)) -> Result<(), Failure> {
+    let handover = Handover::receive()
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot read the handover: {error}")))?;
+    let sources = match &handover {
+        Some(handover) => handover.sources.clone(),
+        None => sources(flags)?,
+    };
+    let mut starter = None;
+    if handover.is_none() {
+        let settings =
+            config::load(&sources).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
+        if in_background || settings.config.daemon.daemonize {
+            starter = Some(daemonize(finish).map_err(|error| {
+                Failure::new(Exit::Internal, format!("cannot go to the background: {error}"))
+            })?);
+        }
+    }
+    let ended = master::run(sources, handover, &mut starter);
+    if let (Err(failure), Some(starter)) = (&ended, starter) {
+        starter.failed(failure.exit, &failure.error);
+    }
+    ended
+}
+
+/// `check`: everything that a start would check before it touches anything.
+pub fn check(flags: Flags) -> Result<String, Failure> {
+    let generation = Generation::prepare(0, &sources(flags)?)?;
+    let mut text = String::new();
+    for warning in &generation.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    for staged in &generation.catalog.plugins {
+        let info = &staged.info;
+        let handlers: Vec<&str> = info
+            .manifest
+            .handlers
+            .iter()
+            .map(|handler| handler.name.as_str())
+            .collect();
+        text.push_str(&format!(
+            "plugin {} {} (abi {}) {}: handlers {}\n",
+            info.manifest.name,
+            info.manifest.version,
+            info.manifest.abi,
+            info.path.display(),
+            handlers.join(" ")
+        ));
+    }
+    for pool in &generation.config.pools {
+        text.push_str(&format!(
+            "pool {}: tubes {}, handler {}, {} workers with {} slots each\n",
+            pool.name,
+            pool.tubes.join(" "),
+            generation.handler(&pool.name),
+            pool.worker_num,
+            pool.slots
+        ));
+    }
+    text.push_str("ok");
+    Ok(text)
+}
+
+/// `stop`: asks the daemon to end and waits for it.
+pub fn stop(target: Target) -> Result<String, Failure> {
+    let (pid_file, holder) = find(target)?;
+    let patience = identify(&pid_file).map_or(Duration::from_secs(30), grace) + BEYOND_GRACE;
+    kill(holder.pid, Signal::SIGTERM).map_err(|error| {
+        Failure::new(
+            Exit::NoPermission,
+            format!("cannot signal pid {}: {error}", holder.pid),
+        )
+    })?;
+    let deadline = Instant::now() + patience;
+    while holder.holds() {
+        if Instant::now() >= deadline {
+            let text = format!(
+                "pid {} was told to stop and still runs after {} s\n  hint: its log says what it waits for",
+                holder.pid,
+                patience.as_secs()
+            );
+            return Err(Failure::new(Exit::Failed, text));
+        }
+        thread::sleep(LOOK);
+    }
+    Ok(format!("stopped pid {}", holder.pid))
+}
+
+/// `restart`: lets the daemon execute its binary anew and waits until the new instance serves.
+pub fn restart(target: Target) -> Result<String, Failure> {
+    let (pid_file, holder) = find(target)?;
+    let old = match call(&pid_file, Request::Restart, Some(PATIENCE))? {
+        Response::Instance(instance) => instance,
+        other => return Err(unexpected(&other)),
+    };
+    let deadline = Instant::now() + grace(old) + BEYOND_GRACE + START;
+    while holder.holds() && Instant::now() < deadline {
+        if identify(&pid_file).is_some_and(|instance| instance.id != old.id && instance.serving) {
+            return Ok(format!("restarted pid {}", holder.pid));
+        }
+        thread::sleep(LOOK);
+    }
+    let text = match holder.holds() {
+        true => format!("pid {} has not begun to serve again", holder.pid),
+        false => format!("pid {} has ended instead of serving again", holder.pid),
+    };
+    Err(Failure::new(
+        Exit::Failed,
+        format!("{text}\n  hint: its log says why"),
+    ))
+}
+
+/// `reload`: lets the daemon begin a new generation.
+pub fn reload(target: Target, wait: bool) -> Result<String, Failure> {
+    let (pid_file, _) = find(target)?;
+    let patience = if wait { None } else { Some(PATIENCE) };
+    match call(&pid_file, Request::Reload { wait }, patience)? {
+        Response::Reloaded { generation } if wait => Ok(format!("generation {generation} is ready")),
+        Response::Reloaded { generation } => Ok(format!("generation {generation} is loading")),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `status`: the daemon's own picture, for people or as JSON.
+pub fn status(target: Target, json: bool) -> Result<String, Failure> {
+    let (pid_file, _) = find(target)?;
+    match call(&pid_file, Request::Status, Some(PATIENCE))? {
+        Response::Status(status) if json => serde_json::to_string_pretty(&status)
+            .map_err(|error| Failure::new(Exit::Internal, format!("cannot print the status: {error}"))),
+        Response::Status(status) => Ok(status.to_string()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `payload decode`: the JSON view of a body.
+pub fn decode_payload(input: Option<Input>) -> Result<String, Failure> {
+    let mut body = Vec::new();
+    let (name, read) = match input {
+        Some(Input::File(file)) => (
+            file.display().to_string(),
+            fs::read(&file).map(|content| body = content),
+        ),
+        Some(Input::Stdin) | None => (
+            "standard input".to_owned(),
+            io::stdin().read_to_end(&mut body).map(drop),
+        ),
+    };
+    read.map_err(|error| Failure::new(Exit::NoInput, format!("cannot read `{name}`: {error}")))?;
+    let mut scratch = Vec::new();
+    let view = payload::validated_json_view(&body, &Limits::default(), &mut scratch).map_err(|error| {
+        Failure::new(
+            Exit::BadData,
+            format!("cannot decode `{name}`: {}", crate::observe::line::chain(&error)),
+        )
+    })?;
+    String::from_utf8(view.json.to_vec())
+        .map_err(|error| Failure::new(Exit::Internal, format!("the JSON view is not UTF-8: {error}")))
+}
+
+fn sources(flags: Flags) -> Result<Sources, Failure> {
+    Sources::of_process(flags).map_err(|error| {
+        Failure::new(
+            Exit::Internal,
+            format!("cannot read the working directory: {error}"),
+        )
+    })
+}
+
+/// The pid file that the flags name, and the daemon that holds it.
+fn find(target: Target) -> Result<(PathBuf, Holder), Failure> {
+    let pid_file = config::load_pid_file(&sources(target.0)?)
+        .map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
+    let holder = Holder::find(&pid_file).map_err(|error| Failure::new(error.exit(), error.to_string()))?;
+    Ok((pid_file, holder))
+}
+
+fn call(pid_file: &Path, request: Request, patience: Option<Duration>) -> Result<Response, Failure> {
+    match client::call(&socket_path(pid_file), request, patience) {
+        Ok(Response::Failed { exit, error }) => Err(Failure::new(Exit::from_code(exit), error)),
+        Ok(response) => Ok(response),
+        Err(error) => Err(Failure::new(Exit::Unavailable, error.to_string())),
+    }
+}
+
+fn identify(pid_file: &Path) -> Option<Instance> {
+    match client::call(&socket_path(pid_file), Request::Identify, Some(PATIENCE)) {
+        Ok(Response::Instance(instance)) => Some(instance),
+        _ => None,
+    }
+}
+
+fn grace(instance: Instance) -> Duration {
+    Duration::from_millis(instance.grace_ms)
+}
+
+fn unexpected(response: &Response) -> Failure {
+    Failure::new(
+        Exit::Internal,
+        format!("the daemon answered something else: {response:?}"),
+    )
+}

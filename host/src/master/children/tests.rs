@@ -1,0 +1,224 @@
+use super::*;
+
+fn seats(pools: &[(&str, u32)]) -> Seats {
+    pools
+        .iter()
+        .map(|(pool, seats)| ((*pool).to_owned(), *seats))
+        .collect()
+}
+
+/// Plays the master: carries out effects at once and keeps them for the test to look at.
+struct Stage {
+    children: Children,
+    now: Instant,
+    log: Vec<Effect>,
+}
+
+impl Stage {
+    /// Generation 1, with everybody ready.
+    fn serving(pools: &[(&str, u32)]) -> Stage {
+        let mut stage = Stage {
+            children: Children::default(),
+            now: Instant::now(),
+            log: Vec::new(),
+        };
+        stage.roll_out(1, pools);
+        stage.everybody_ready();
+        stage.log.clear();
+        stage
+    }
+
+    fn roll_out(&mut self, generation: u64, pools: &[(&str, u32)]) {
+        let effects = self.children.roll_out(generation, seats(pools), self.now);
+        self.log.extend(effects);
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut Children, Instant) -> Vec<Effect>) {
+        let effects = act(&mut self.children, self.now);
+        self.log.extend(effects);
+    }
+
+    fn everybody_ready(&mut self) {
+        while let Some(id) = self.with_state(State::Starting).first().copied() {
+            self.act(|children, now| children.ready(id, now));
+        }
+    }
+
+    fn with_state(&self, state: State) -> Vec<Id> {
+        self.children
+            .workers()
+            .filter(|(_, worker)| worker.state == state)
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    fn ready_of(&self, generation: u64) -> usize {
+        let of = |worker: &Worker| worker.generation == generation && worker.state == State::Ready;
+        self.children.workers().filter(|(_, worker)| of(worker)).count()
+    }
+
+    fn spawned(&self) -> usize {
+        self.log
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Spawn { .. }))
+            .count()
+    }
+}
+
+#[test]
+fn the_first_generation_begins_with_one_worker_a_pool_and_then_fills_every_seat() {
+    let mut stage = Stage {
+        children: Children::default(),
+        now: Instant::now(),
+        log: Vec::new(),
+    };
+    stage.roll_out(1, &[("mail", 3), ("sms", 2)]);
+    assert_eq!(stage.spawned(), 2);
+    stage.everybody_ready();
+    assert_eq!(stage.ready_of(1), 5);
+    assert!(stage.log.contains(&Effect::Current(1)));
+    assert!(stage.children.is_settled());
+}
+
+#[test]
+fn a_first_generation_that_cannot_start_is_dropped_and_leaves_nobody() {
+    let mut stage = Stage {
+        children: Children::default(),
+        now: Instant::now(),
+        log: Vec::new(),
+    };
+    stage.roll_out(1, &[("mail", 3)]);
+    stage.act(|children, now| children.gone(Id(0), "no such plugin", now));
+    let dropped = Effect::Dropped {
+        generation: 1,
+        error: "no such plugin".into(),
+    };
+    assert!(stage.log.contains(&dropped));
+    assert_eq!(
+        (stage.children.current(), stage.children.workers().count()),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_new_generation_takes_over_seat_by_seat_and_no_seat_is_ever_without_a_ready_worker() {
+    let mut stage = Stage::serving(&[("mail", 9)]);
+    stage.roll_out(2, &[("mail", 9)]);
+    assert_eq!(
+        (stage.ready_of(1), stage.spawned()),
+        (9, 1),
+        "the old one goes on while the new one loads"
+    );
+    while let Some(id) = stage.with_state(State::Starting).first().copied() {
+        assert!(stage.with_state(State::Starting).len() <= REPLACED_AT_ONCE);
+        stage.act(|children, now| children.ready(id, now));
+        assert_eq!(stage.ready_of(1) + stage.ready_of(2), 9);
+    }
+    assert_eq!((stage.ready_of(2), stage.with_state(State::Quiet).len()), (9, 9));
+    assert!(stage.children.is_settled());
+}
+
+#[test]
+fn a_generation_whose_first_worker_fails_changes_nothing() {
+    let mut stage = Stage::serving(&[("mail", 2), ("sms", 1)]);
+    stage.roll_out(2, &[("mail", 2), ("sms", 1)]);
+    let starting = stage.with_state(State::Starting);
+    stage.act(|children, now| children.ready(starting[1], now));
+    stage.act(|children, now| children.gone(starting[0], "unknown field `smpt`", now));
+    assert!(
+        stage.log.contains(&Effect::Dropped {
+            generation: 2,
+            error: "unknown field `smpt`".into()
+        }),
+        "{:?}",
+        stage.log
+    );
+    assert!(
+        stage.log.contains(&Effect::Quiet(starting[1])),
+        "the one that had come up leaves again"
+    );
+    assert_eq!((stage.children.current(), stage.ready_of(1)), (1, 3));
+    assert!(stage.children.is_settled());
+}
+
+#[test]
+fn a_worker_that_retires_goes_on_until_its_successor_is_ready() {
+    let mut stage = Stage::serving(&[("mail", 1)]);
+    let old = stage.with_state(State::Ready)[0];
+    stage.act(|children, now| children.retire(old, now));
+    assert_eq!((stage.spawned(), stage.with_state(State::Ready)), (1, vec![old]));
+    stage.everybody_ready();
+    assert_eq!(stage.log.last(), Some(&Effect::Quiet(old)));
+    assert_eq!(stage.ready_of(1), 1);
+}
+
+#[test]
+fn a_seat_whose_worker_keeps_dying_waits_longer_each_time_and_recovers() {
+    let mut stage = Stage::serving(&[("mail", 1)]);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let id = stage.with_state(State::Ready)[0];
+        stage.act(|children, now| children.gone(id, "SIGSEGV", now));
+        let until = stage.children.deadline().expect("a seat waits");
+        waits.push(until - stage.now);
+        stage.act(Children::next);
+        assert!(
+            stage.with_state(State::Starting).is_empty(),
+            "not before its time"
+        );
+        stage.now = until;
+        stage.act(Children::next);
+        stage.everybody_ready();
+    }
+    assert_eq!(waits[..3], [FIRST_BACKOFF, FIRST_BACKOFF * 2, FIRST_BACKOFF * 4]);
+    assert_eq!(waits.last(), Some(&LONGEST_BACKOFF));
+    stage.now += STEADY;
+    let id = stage.with_state(State::Ready)[0];
+    stage.act(|children, now| children.gone(id, "SIGSEGV", now));
+    assert_eq!(stage.children.deadline(), Some(stage.now + FIRST_BACKOFF));
+}
+
+#[test]
+fn a_reload_that_changes_pools_fills_new_seats_and_empties_old_ones() {
+    let mut stage = Stage::serving(&[("mail", 3), ("sms", 1)]);
+    stage.roll_out(2, &[("mail", 1), ("push", 2)]);
+    stage.everybody_ready();
+    assert_eq!((stage.ready_of(1), stage.ready_of(2)), (0, 3));
+    assert_eq!(stage.with_state(State::Quiet).len(), 4);
+    assert!(stage.children.is_settled());
+}
+
+#[test]
+fn stopping_kills_who_is_starting_quiets_who_works_and_ends_when_all_are_gone() {
+    let mut stage = Stage::serving(&[("mail", 2)]);
+    stage.roll_out(2, &[("mail", 2)]);
+    stage.act(Children::stop);
+    let kills = stage
+        .log
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Kill(_)))
+        .count();
+    let quiets = stage
+        .log
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Quiet(_)))
+        .count();
+    assert_eq!((kills, quiets), (1, 2));
+    for id in stage.with_state(State::Quiet) {
+        assert!(!stage.log.contains(&Effect::AllGone));
+        stage.act(|children, now| children.gone(id, "", now));
+    }
+    assert_eq!(stage.log.last(), Some(&Effect::AllGone));
+    assert_eq!(stage.children.deadline(), None);
+}
+
+#[test]
+fn a_worker_that_dies_while_quiet_is_not_replaced_twice() {
+    let mut stage = Stage::serving(&[("mail", 1)]);
+    let old = stage.with_state(State::Ready)[0];
+    stage.act(|children, now| children.retire(old, now));
+    stage.everybody_ready();
+    let spawned = stage.spawned();
+    stage.act(|children, now| children.gone(old, "", now));
+    assert_eq!((stage.spawned(), stage.ready_of(1)), (spawned, 1));
+}

@@ -1,0 +1,109 @@
+//! A generation: the settings and the staged plugins that a set of workers starts from.
+//!
+//! It is made without executing anything of a plugin. Its descriptors stay open
+//! for as long as a worker of it may have to be reborn.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    config::{self, Config, HandlerConfig, PluginRef, Sources},
+    exit::Exit,
+    plugin::registry::{self, Asked, Catalog, Request},
+};
+
+use super::{Failure, children::Seats};
+
+/// Settings and plugins, checked against each other.
+#[derive(Debug)]
+pub struct Generation {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The settings.
+    pub config: Config,
+    /// The staged plugins.
+    pub catalog: Catalog,
+    /// Pool name to handler name.
+    handlers: BTreeMap<String, String>,
+    /// What the operator should hear about.
+    pub warnings: Vec<String>,
+}
+
+impl Generation {
+    /// Reads the settings anew and stages the plugins that they name.
+    pub fn prepare(number: u64, sources: &Sources) -> Result<Generation, Failure> {
+        let resolved =
+            config::load(sources).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
+        let config = resolved.config;
+        let catalog = registry::stage_all(&request(&config.plugins))
+            .map_err(|errors| Failure::new(Exit::NoInput, errors.to_string()))?;
+        let mut handlers = BTreeMap::new();
+        for pool in &config.pools {
+            let handler = catalog
+                .handlers
+                .choose(pool.handler.as_deref())
+                .map_err(|error| {
+                    Failure::new(Exit::Config, format!("pool `{}`: {}", pool.name, error.full()))
+                })?;
+            handlers.insert(pool.name.clone(), handler.to_owned());
+        }
+        let mut warnings: Vec<String> = resolved.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(catalog.warnings.iter().map(ToString::to_string));
+        for name in config
+            .handlers
+            .keys()
+            .filter(|name| catalog.handlers.plugin(name).is_none())
+        {
+            warnings.push(format!(
+                "there is configuration for handler `{name}`, but no loaded plugin has it"
+            ));
+        }
+        Ok(Generation {
+            number,
+            config,
+            catalog,
+            handlers,
+            warnings,
+        })
+    }
+
+    /// The pools and how many workers each has.
+    pub fn seats(&self) -> Seats {
+        self.config
+            .pools
+            .iter()
+            .map(|pool| (pool.name.clone(), pool.worker_num))
+            .collect()
+    }
+
+    /// A pool by name.
+    pub fn pool(&self, name: &str) -> Option<&config::Pool> {
+        self.config.pools.iter().find(|pool| pool.name == name)
+    }
+
+    /// The handler of a pool; empty for a pool that does not exist.
+    pub fn handler(&self, pool: &str) -> &str {
+        self.handlers.get(pool).map_or("", String::as_str)
+    }
+
+    /// The configuration of the handler of a pool.
+    pub fn handler_config(&self, pool: &str) -> HandlerConfig {
+        self.config
+            .handlers
+            .get(self.handler(pool))
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+fn request(plugins: &config::Plugins) -> Request {
+    let load = plugins.load.iter().map(|plugin| match plugin {
+        PluginRef::Path(path) => Asked::Path(path.clone()),
+        PluginRef::Name(name) => Asked::Name(name.clone()),
+    });
+    Request {
+        load: load.collect(),
+        dirs: plugins.dirs.clone(),
+        drop_in: plugins.drop_in.clone(),
+        allow_unsafe: plugins.allow_unsafe,
+    }
+}

@@ -1,0 +1,414 @@
+//! The worker processes: their pids, links and rows of the scoreboard.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
+};
+
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    sync::mpsc,
+};
+use tracing::{error, info, warn};
+
+use super::{
+    Event, Master,
+    children::{Children, Id},
+    generation::Generation,
+    output::Outputs,
+    spawn,
+};
+use crate::{
+    ipc::{
+        self, Setup, ToMaster, ToWorker,
+        scoreboard::{Activity, Counts, ROWS, Row, Scoreboard, State},
+    },
+    observe::log,
+};
+
+/// One worker process, from its start until its end and the end of its link were both seen.
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) nr: u32,
+    pub(super) pool: String,
+    pub(super) generation: u64,
+    pub(super) handler: String,
+    pub(super) tubes: Vec<String>,
+    rows: Range<usize>,
+    link: mpsc::UnboundedSender<ToWorker>,
+    link_closed: bool,
+    exit: Option<WaitStatus>,
+    /// Why it could not start, in its own words.
+    said: Option<String>,
+    /// The last line that it wrote to standard output or error.
+    last_line: Option<String>,
+}
+
+/// All of them, and the scoreboard that they write to.
+pub(super) struct Processes {
+    table: BTreeMap<Id, Process>,
+    scoreboard: Scoreboard,
+    /// Which rows are lent.
+    lent: Vec<bool>,
+    stderr: OwnedFd,
+    log: log::Settings,
+}
+
+impl Processes {
+    pub(super) fn new(scoreboard: Scoreboard, stderr: OwnedFd, log: log::Settings) -> Self {
+        Processes {
+            table: BTreeMap::new(),
+            scoreboard,
+            lent: vec![false; ROWS],
+            stderr,
+            log,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    pub(super) fn get(&self, id: Id) -> Option<&Process> {
+        self.table.get(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Id, &Process)> {
+        self.table.iter().map(|(id, process)| (*id, process))
+    }
+
+    pub(super) fn has_generation(&self, generation: u64) -> bool {
+        self.table
+            .values()
+            .any(|process| process.generation == generation)
+    }
+
+    /// The rows of a worker's slots.
+    pub(super) fn rows(&self, process: &Process) -> impl Iterator<Item = &Row> {
+        process
+            .rows
+            .clone()
+            .filter_map(|index| self.scoreboard.row(index))
+    }
+
+    /// Starts a worker and sends it its setup.
+    pub(super) fn spawn(
+        &mut self,
+        id: Id,
+        nr: u32,
+        pool: &str,
+        generation: &Generation,
+        outputs: &mut Outputs,
+        events: &mpsc::UnboundedSender<Event>,
+    ) -> io::Result<u32> {
+        let settings = generation
+            .pool(pool)
+            .ok_or_else(|| io::Error::other("its pool is gone"))?;
+        let rows = self.lend(settings.slots as usize)?;
+        let setup = Setup {
+            version: ipc::VERSION,
+            nr,
+            generation: generation.number,
+            queue: generation.config.queue.clone(),
+            pool: settings.clone(),
+            handler: generation.handler(pool).to_owned(),
+            handler_config: generation.handler_config(pool),
+            plugins: generation.catalog.references(),
+            scoreboard: std::os::fd::AsRawFd::as_raw_fd(&self.scoreboard.as_fd()),
+            first_row: rows.start,
+            log: self.log.clone(),
+        };
+        let started = outputs.open(id).and_then(|output| {
+            let mut inherited: Vec<BorrowedFd<'_>> = vec![self.scoreboard.as_fd(), self.stderr.as_fd()];
+            inherited.extend(generation.catalog.plugins.iter().map(AsFd::as_fd));
+            let (pid, link) = spawn::spawn(&inherited, output)?;
+            Ok((pid, converse(id, link, events.clone())?))
+        });
+        let (pid, link) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                self.give_back(rows);
+                outputs.close(id);
+                return Err(error);
+            }
+        };
+        let process = Process {
+            pid,
+            nr,
+            pool: pool.to_owned(),
+            generation: generation.number,
+            handler: setup.handler.clone(),
+            tubes: setup.pool.tubes.clone(),
+            rows,
+            link,
+            link_closed: false,
+            exit: None,
+            said: None,
+            last_line: None,
+        };
+        self.table.insert(id, process);
+        self.send(id, ToWorker::Setup(Box::new(setup)));
+        Ok(pid)
+    }
+
+    pub(super) fn send(&self, id: Id, message: ToWorker) {
+        if let Some(process) = self.table.get(&id) {
+            // A worker that is gone is noticed by its link and its exit.
+            let _ = process.link.send(message);
+        }
+    }
+
+    pub(super) fn send_all(&self, message: impl Fn() -> ToWorker) {
+        for process in self.table.values() {
+            let _ = process.link.send(message());
+        }
+    }
+
+    pub(super) fn kill(&self, id: Id) {
+        if let Some(process) = self.table.get(&id).filter(|process| process.exit.is_none()) {
+            // Not yet reaped, so the pid is still that worker's. Its group holds what it started.
+            let _ = kill(Pid::from_raw(-(process.pid as i32)), Signal::SIGKILL);
+        }
+    }
+
+    pub(super) fn kill_all(&self) {
+        for (id, process) in &self.table {
+            warn!(
+                worker = process.nr,
+                "gen" = process.generation,
+                pid = process.pid,
+                "killing: it did not leave"
+            );
+            self.kill(*id);
+        }
+    }
+
+    /// Notes every child that has exited, orphans that were left to process 1 included.
+    pub(super) fn reap(&mut self) {
+        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            let Some(pid) = status.pid().filter(|_| status != WaitStatus::StillAlive) else {
+                break;
+            };
+            if let Some(process) = self
+                .table
+                .values_mut()
+                .find(|process| process.pid == pid.as_raw() as u32)
+            {
+                process.exit = Some(status);
+            }
+        }
+    }
+
+    pub(super) fn link_closed(&mut self, id: Id) {
+        if let Some(process) = self.table.get_mut(&id) {
+            process.link_closed = true;
+        }
+    }
+
+    pub(super) fn said(&mut self, id: Id, error: String) {
+        if let Some(process) = self.table.get_mut(&id) {
+            process.said = Some(error);
+        }
+    }
+
+    fn lend(&mut self, slots: usize) -> io::Result<Range<usize>> {
+        let first = self
+            .lent
+            .windows(slots)
+            .position(|rows| rows.iter().all(|lent| !lent));
+        let first = first.ok_or_else(|| io::Error::other("the scoreboard has no room for its slots"))?;
+        let rows = first..first + slots;
+        self.lent[rows.clone()].fill(true);
+        for row in rows.clone().filter_map(|index| self.scoreboard.row(index)) {
+            row.clear();
+        }
+        Ok(rows)
+    }
+
+    fn give_back(&mut self, rows: Range<usize>) {
+        for row in rows.clone().filter_map(|index| self.scoreboard.row(index)) {
+            row.clear();
+        }
+        self.lent[rows].fill(false);
+    }
+
+    /// Takes out the workers whose exit and whose last message were both seen.
+    fn take_gone(&mut self) -> Vec<(Id, Process)> {
+        self.table
+            .extract_if(.., |_, process| process.exit.is_some() && process.link_closed)
+            .collect()
+    }
+}
+
+/// Serves the master's end of a link: messages become events, what is sent to the channel goes out.
+fn converse(
+    id: Id,
+    link: StdUnixStream,
+    events: mpsc::UnboundedSender<Event>,
+) -> io::Result<mpsc::UnboundedSender<ToWorker>> {
+    link.set_nonblocking(true)?;
+    let (reader, mut writer) = UnixStream::from_std(link)?.into_split();
+    let (sender, mut outbox) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(message) = outbox.recv().await {
+            let Ok(line) = ipc::encode(&message) else { break };
+            if writer.write_all(&line).await.is_err() {
+                break;
+            }
+        }
+    });
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(reader).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            match serde_json::from_str::<ToMaster>(&line) {
+                Ok(message) => drop(events.send(Event::FromWorker(id, message))),
+                Err(error) => warn!(error = %error, "a worker sent something that is no message"),
+            }
+        }
+        let _ = events.send(Event::LinkClosed(id));
+    });
+    Ok(sender)
+}
+
+impl Master {
+    pub(super) fn log_worker(&self, id: Id, what: &str) {
+        if let Some(process) = self.processes.get(id) {
+            info!(
+                worker = process.nr,
+                "gen" = process.generation,
+                pid = process.pid,
+                "{what}"
+            );
+        }
+    }
+
+    pub(super) fn log_output(&mut self, id: Id, line: &str) {
+        if let Some(process) = self.processes.table.get_mut(&id) {
+            info!(
+                worker = process.nr,
+                "gen" = process.generation,
+                pid = process.pid,
+                output = line
+            );
+            process.last_line = Some(line.to_owned());
+        }
+    }
+
+    /// Accounts for the workers that are gone.
+    pub(super) fn bury_the_gone(&mut self) {
+        // Their last words are in their files before their exit is.
+        for (id, line) in self.outputs.lines() {
+            self.log_output(id, &line);
+        }
+        for (id, mut process) in self.processes.take_gone() {
+            for line in self.outputs.close(id) {
+                info!(
+                    worker = process.nr,
+                    "gen" = process.generation,
+                    pid = process.pid,
+                    output = line
+                );
+                process.last_line = Some(line);
+            }
+            let reason = self.account(&process);
+            self.processes.give_back(process.rows.clone());
+            let effects = self.children.gone(id, &reason, std::time::Instant::now());
+            self.carry_out(effects);
+        }
+    }
+
+    /// Adds a dead worker's counts to the totals, logs how it ended, and answers with why.
+    fn account(&mut self, process: &Process) -> String {
+        let mut counts = Counts::default();
+        let mut unfinished = Vec::new();
+        for row in self.processes.rows(process) {
+            counts += row.counts();
+            let activity = row.activity();
+            if activity.job != 0 && matches!(activity.state, State::Running | State::Settling) {
+                unfinished.push(activity);
+            }
+        }
+        self.totals.done += counts.done;
+        self.totals.released += counts.released;
+        self.totals.buried += counts.buried;
+        self.totals.failed += counts.failed;
+        let (ended, orderly) = ending(process.exit);
+        let reason = process.said.clone().unwrap_or_else(|| match &process.last_line {
+            Some(line) => format!("the worker ended before it was ready: {ended}\n  its last line: {line}"),
+            None => format!("the worker ended before it was ready: {ended}"),
+        });
+        let Process {
+            nr, generation, pid, ..
+        } = *process;
+        if let Some(said) = &process.said {
+            error!(worker = nr, "gen" = generation, pid, error = said, "cannot start");
+        } else if orderly {
+            info!(
+                worker = nr,
+                "gen" = generation,
+                pid,
+                jobs = counts.executed,
+                "gone"
+            );
+        } else {
+            error!(
+                worker = nr,
+                "gen" = generation,
+                pid,
+                ended,
+                jobs = counts.executed,
+                "died"
+            );
+        }
+        for Activity { job, tube, .. } in unfinished {
+            self.totals.crashed += 1;
+            let tube = tube
+                .and_then(|index| process.tubes.get(index))
+                .map_or("-", String::as_str);
+            let handler = process.handler.as_str();
+            error!(
+                worker = nr,
+                "gen" = generation,
+                pid,
+                job,
+                tube,
+                handler,
+                ended,
+                "crashed: the queue server hands the job out again"
+            );
+        }
+        reason
+    }
+}
+
+/// How a process ended, and whether that was in order.
+fn ending(exit: Option<WaitStatus>) -> (String, bool) {
+    match exit {
+        Some(WaitStatus::Exited(_, 0)) => ("exit code 0".to_owned(), true),
+        Some(WaitStatus::Exited(_, code)) => (format!("exit code {code}"), false),
+        Some(WaitStatus::Signaled(_, signal, _)) => (signal.as_str().to_owned(), false),
+        _ => ("an unknown end".to_owned(), false),
+    }
+}
+
+/// What `status` says of a worker's state.
+pub(super) fn state_name(children: &Children, id: Id) -> &'static str {
+    match children.worker(id).map(|worker| worker.state) {
+        Some(super::children::State::Starting) => "starting",
+        Some(super::children::State::Ready) => "ready",
+        _ => "quiet",
+    }
+}

@@ -1,0 +1,126 @@
+//! The answer of `status`, made from the bookkeeping and the scoreboard.
+
+use super::{
+    Master,
+    processes::{Process, state_name},
+};
+use crate::{
+    ipc::scoreboard::{Counts, Row, State, monotonic_ns},
+    observe::status,
+};
+
+impl Master {
+    pub(super) fn status(&self) -> status::Status {
+        let current = self.generations.get(&self.children.current());
+        let plugins = current
+            .into_iter()
+            .flat_map(|generation| &generation.catalog.plugins);
+        let mut totals = self.totals;
+        for (_, process) in self.processes.iter() {
+            for row in self.processes.rows(process) {
+                let counts = row.counts();
+                totals.done += counts.done;
+                totals.released += counts.released;
+                totals.buried += counts.buried;
+                totals.failed += counts.failed;
+            }
+        }
+        status::Status {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: self.started.elapsed().as_secs(),
+            generation: self.children.current(),
+            plugins: plugins.map(|staged| plugin(&staged.info)).collect(),
+            pools: self.pools(),
+            totals,
+        }
+    }
+
+    /// The pools of every generation that still has workers, the current one's first.
+    fn pools(&self) -> Vec<status::Pool> {
+        let mut pools: Vec<status::Pool> = Vec::new();
+        let current = self.generations.get(&self.children.current());
+        for generation in current.into_iter().chain(self.generations.values().rev()) {
+            for pool in &generation.config.pools {
+                if pools.iter().any(|known| known.name == pool.name) {
+                    continue;
+                }
+                pools.push(status::Pool {
+                    name: pool.name.clone(),
+                    tubes: pool.tubes.clone(),
+                    handler: generation.handler(&pool.name).to_owned(),
+                    workers: self.workers(&pool.name),
+                });
+            }
+        }
+        pools
+    }
+
+    fn workers(&self, pool: &str) -> Vec<status::Worker> {
+        let now = monotonic_ns();
+        let of_pool = self.processes.iter().filter(|(_, process)| process.pool == pool);
+        let mut workers: Vec<status::Worker> = of_pool
+            .map(|(id, process)| {
+                let mut counts = Counts::default();
+                self.processes
+                    .rows(process)
+                    .for_each(|row| counts += row.counts());
+                status::Worker {
+                    nr: process.nr,
+                    pid: process.pid,
+                    generation: process.generation,
+                    state: state_name(&self.children, id).to_owned(),
+                    jobs: counts.executed,
+                    slots: self
+                        .processes
+                        .rows(process)
+                        .map(|row| slot(row, process, now))
+                        .collect(),
+                }
+            })
+            .collect();
+        workers.sort_by_key(|worker| (worker.nr, worker.generation));
+        workers
+    }
+}
+
+fn slot(row: &Row, process: &Process, now: u64) -> status::Slot {
+    let activity = row.activity();
+    let at_work = activity.job != 0;
+    let state = match activity.state {
+        State::Free => "free",
+        State::Away => "away",
+        State::Idle => "idle",
+        State::Running => "running",
+        State::Settling => "settling",
+    };
+    status::Slot {
+        state: state.to_owned(),
+        job: at_work.then_some(activity.job),
+        tube: activity
+            .tube
+            .and_then(|index| process.tubes.get(index).cloned())
+            .filter(|_| at_work),
+        handler: at_work.then(|| process.handler.clone()),
+        for_ms: match activity.state {
+            State::Free => 0,
+            _ => now.saturating_sub(activity.since_ns) / 1_000_000,
+        },
+    }
+}
+
+fn plugin(info: &crate::plugin::PluginInfo) -> status::Plugin {
+    status::Plugin {
+        name: info.manifest.name.clone(),
+        version: info.manifest.version.clone(),
+        path: info.path.display().to_string(),
+        sha256: info.sha256.clone(),
+        abi: info.manifest.abi.to_string(),
+        handlers: info
+            .manifest
+            .handlers
+            .iter()
+            .map(|handler| handler.name.clone())
+            .collect(),
+    }
+}

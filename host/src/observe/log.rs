@@ -1,0 +1,258 @@
+//! Which events are kept, what identifies them, and where they are written.
+//!
+//! A log file is opened for appending and every event is one write, so that master and workers
+//! share it without tearing lines. It is opened anew when its path leads to another file, as it
+//! does after a rotation. A file that cannot be opened anew keeps the old one in use.
+
+use std::{
+    cell::RefCell,
+    fs::{File, OpenOptions},
+    io::{self, IsTerminal, Write},
+    os::{
+        fd::RawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Zoned;
+use serde::{Deserialize, Serialize};
+use tracing::{Event, Level, Subscriber, subscriber::Interest};
+use tracing_subscriber::{
+    filter::Targets,
+    layer::{Context, Layer, SubscriberExt},
+};
+
+use super::line::Line;
+use crate::{config::LogFormat, ipc::descriptors};
+
+/// How often the path of a log file is compared with the open file.
+const ROTATION_CHECK: Duration = Duration::from_secs(1);
+
+/// How a process logs; the master passes it on to its workers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// Lines for people or for machines.
+    pub format: LogFormat,
+    /// The level, and levels by target, as [`Targets`] reads them.
+    pub directives: String,
+    /// The log file; standard error where there is none.
+    pub path: Option<PathBuf>,
+    /// The descriptor that leads to the master's standard error.
+    pub stderr: RawFd,
+    /// Whether levels are coloured.
+    pub color: bool,
+}
+
+/// Who a worker process is; every line of it begins with this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerIdentity {
+    /// The worker's number.
+    pub nr: u32,
+    /// Its generation.
+    pub generation: u64,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// The job that runs on a thread; every line that the thread writes meanwhile carries it.
+#[derive(Clone, Debug)]
+pub struct JobIdentity {
+    /// The job's id.
+    pub id: u64,
+    /// Its logical tube, `-` until it is known.
+    pub tube: Arc<str>,
+    /// The handler.
+    pub handler: Arc<str>,
+}
+
+struct Log {
+    settings: Settings,
+    targets: Targets,
+    worker: Option<WorkerIdentity>,
+    sink: Mutex<Sink>,
+}
+
+struct Sink {
+    file: File,
+    checked: Instant,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+thread_local! {
+    static JOB: RefCell<Option<JobIdentity>> = const { RefCell::new(None) };
+}
+
+/// Starts logging in this process. Called once; a second call is an error.
+///
+/// Fails where the log file cannot be opened.
+pub fn start(settings: Settings, worker: Option<WorkerIdentity>) -> io::Result<()> {
+    let file = match &settings.path {
+        Some(path) => open(path)?,
+        // Standard error itself stays open for the life of the process: the log has a duplicate.
+        None if worker.is_none() => File::from(nix::unistd::dup(io::stderr())?),
+        None => descriptors::claim_file(settings.stderr)?,
+    };
+    // The configuration was validated; an unreadable directive could only come from another version.
+    let targets =
+        Targets::from_str(&settings.directives).unwrap_or_else(|_| Targets::new().with_default(Level::INFO));
+    let sink = Mutex::new(Sink {
+        file,
+        checked: Instant::now(),
+    });
+    let log = Log {
+        settings,
+        targets,
+        worker,
+        sink,
+    };
+    LOG.set(log)
+        .map_err(|_| io::Error::other("logging was started twice"))?;
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Events))
+        .map_err(io::Error::other)
+}
+
+/// The settings that fit the standard error of this process.
+pub fn settings(daemon: &crate::config::Daemon, stderr: RawFd) -> Settings {
+    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    Settings {
+        format: daemon.log_format,
+        directives: daemon.log_level.clone(),
+        path: daemon.log_path.clone(),
+        stderr,
+        color: color && daemon.log_path.is_none(),
+    }
+}
+
+/// Opens a log file for appending; it is readable for its owner alone, as log lines may tell of mail addresses.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Opens the log file anew, whatever its path leads to now.
+pub fn reopen() {
+    if let Some(log) = LOG.get() {
+        log.sink
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reopen(&log.settings);
+    }
+}
+
+/// Marks this thread as the one that works on `job`, or on none.
+pub fn set_job(job: Option<JobIdentity>) {
+    JOB.with_borrow_mut(|current| *current = job);
+}
+
+/// Tells what was learnt of the tube of this thread's job.
+pub fn set_tube(tube: &Arc<str>) {
+    JOB.with_borrow_mut(|current| {
+        if let Some(job) = current {
+            job.tube = tube.clone();
+        }
+    });
+}
+
+/// Whether an event of that level and target is kept. Constant once logging has started.
+pub fn enabled(level: Level, target: &str) -> bool {
+    LOG.get()
+        .is_some_and(|log| log.targets.would_enable(target, &level))
+}
+
+/// Writes an event that came from a plugin. `job` 0 means the job of this thread.
+pub fn foreign(level: Level, target: &str, job: u64, fill: impl FnOnce(&mut Line)) {
+    let Some(log) = LOG.get().filter(|_| enabled(level, target)) else {
+        return;
+    };
+    let mut line = log.identified(job);
+    fill(&mut line);
+    log.write(&line, level, target);
+}
+
+/// The layer that renders tracing's events.
+struct Events;
+
+impl<S: Subscriber> Layer<S> for Events {
+    fn register_callsite(&self, metadata: &'static tracing::Metadata<'static>) -> Interest {
+        match metadata.is_event() && enabled(*metadata.level(), metadata.target()) {
+            true => Interest::always(),
+            false => Interest::never(),
+        }
+    }
+
+    fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.is_event() && enabled(*metadata.level(), metadata.target())
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let Some(log) = LOG.get() else { return };
+        let mut line = log.identified(0);
+        event.record(&mut line);
+        log.write(&line, *event.metadata().level(), event.metadata().target());
+    }
+}
+
+impl Log {
+    fn identified(&self, job: u64) -> Line {
+        let mut line = Line::default();
+        if let Some(worker) = self.worker {
+            line.json("worker", &worker.nr.to_string());
+            line.json("gen", &worker.generation.to_string());
+            line.json("pid", &worker.pid.to_string());
+        }
+        JOB.with_borrow(|current| match current {
+            Some(identity) if job == 0 || job == identity.id => {
+                line.json("job", &identity.id.to_string());
+                line.text("tube", &identity.tube);
+                line.text("handler", &identity.handler);
+            }
+            _ if job != 0 => line.json("job", &job.to_string()),
+            _ => {}
+        });
+        line
+    }
+
+    fn write(&self, line: &Line, level: Level, target: &str) {
+        let now = Zoned::now();
+        let text = match self.settings.format {
+            LogFormat::Text => line.to_text(&now, level, self.settings.color),
+            LogFormat::Json => line.to_json(&now, level, target),
+        };
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = &self.settings.path
+            && sink.checked.elapsed() >= ROTATION_CHECK
+        {
+            sink.checked = Instant::now();
+            if sink.was_replaced(path) {
+                sink.reopen(&self.settings);
+            }
+        }
+        // There is no better place to report that the log cannot be written.
+        let _ = sink.file.write_all(text.as_bytes());
+    }
+}
+
+impl Sink {
+    fn was_replaced(&self, path: &Path) -> bool {
+        let Ok(open) = self.file.metadata() else {
+            return true;
+        };
+        std::fs::metadata(path).map_or(true, |there| {
+            (there.dev(), there.ino()) != (open.dev(), open.ino())
+        })
+    }
+
+    fn reopen(&mut self, settings: &Settings) {
+        if let Some(Ok(file)) = settings.path.as_deref().map(open) {
+            self.file = file;
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The answer of `status`: one immutable picture of master, workers and slots.
+
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+
+/// What `status --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The master's pid.
+    pub pid: u32,
+    /// The daemon's version.
+    pub version: String,
+    /// Seconds since the master started.
+    pub uptime_s: u64,
+    /// The generation that serves; 0 before there is one.
+    pub generation: u64,
+    /// The plugins of that generation.
+    pub plugins: Vec<Plugin>,
+    /// Its pools.
+    pub pools: Vec<Pool>,
+    /// What was done since the master started.
+    pub totals: Totals,
+}
+
+/// One loaded plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Its package name.
+    pub name: String,
+    /// Its package version.
+    pub version: String,
+    /// The file that it was loaded from.
+    pub path: String,
+    /// Hash of the content that was loaded, in hexadecimal.
+    pub sha256: String,
+    /// The abi that it was built for, such as `1.0`.
+    pub abi: String,
+    /// Names of its handlers.
+    pub handlers: Vec<String>,
+}
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its logical tubes.
+    pub tubes: Vec<String>,
+    /// The handler that executes its jobs.
+    pub handler: String,
+    /// Its workers, those of older generations that still finish included.
+    pub workers: Vec<Worker>,
+}
+
+/// One worker process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Its number in the pool.
+    pub nr: u32,
+    /// Its process id.
+    pub pid: u32,
+    /// Its generation.
+    pub generation: u64,
+    /// `starting`, `ready` or `quiet`.
+    pub state: String,
+    /// Jobs given to the handler so far.
+    pub jobs: u64,
+    /// Its slots.
+    pub slots: Vec<Slot>,
+}
+
+/// One slot of a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slot {
+    /// `free` (not begun or ended), `away` (not connected), `idle`, `running` or `settling`.
+    pub state: String,
+    /// The job in hand.
+    pub job: Option<u64>,
+    /// Its logical tube, once it is known.
+    pub tube: Option<String>,
+    /// The handler that executes it.
+    pub handler: Option<String>,
+    /// Milliseconds since the slot entered the state.
+    pub for_ms: u64,
+}
+
+/// Sums over all workers, those that are gone included.
+///
+/// Done + released + buried = settled. Failed is part of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Jobs deleted.
+    pub done: u64,
+    /// Jobs released for another try.
+    pub released: u64,
+    /// Jobs buried.
+    pub buried: u64,
+    /// Jobs whose handler failed.
+    pub failed: u64,
+    /// Jobs whose worker died.
+    pub crashed: u64,
+}
+
+/// The form for people.
+impl Display for Status {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "asynccall-host {} pid {} up {} s, generation {}",
+            self.version, self.pid, self.uptime_s, self.generation
+        )?;
+        for plugin in &self.plugins {
+            writeln!(
+                f,
+                "plugin {} {} (abi {}, handlers {}) {} sha256 {}",
+                plugin.name,
+                plugin.version,
+                plugin.abi,
+                plugin.handlers.join(" "),
+                plugin.path,
+                plugin.sha256.get(..12).unwrap_or(&plugin.sha256),
+            )?;
+        }
+        for pool in &self.pools {
+            writeln!(
+                f,
+                "pool {} tubes {} handler {}",
+                pool.name,
+                pool.tubes.join(" "),
+                pool.handler
+            )?;
+            for worker in &pool.workers {
+                write!(f, "  {worker}")?;
+            }
+        }
+        let Totals {
+            done,
+            released,
+            buried,
+            failed,
+            crashed,
+        } = self.totals;
+        write!(
+            f,
+            "totals done {done} released {released} buried {buried} failed {failed} crashed {crashed}"
+        )
+    }
+}
+
+impl Display for Worker {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Worker {
+            nr,
+            pid,
+            generation,
+            state,
+            jobs,
+            ..
+        } = self;
+        writeln!(f, "worker {nr} pid {pid} gen {generation} {state} jobs {jobs}")?;
+        for slot in &self.slots {
+            write!(f, "    slot {} {} ms", slot.state, slot.for_ms)?;
+            if let Some(job) = slot.job {
+                write!(f, " job {job} tube {}", slot.tube.as_deref().unwrap_or("-"))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,303 @@
+//! One job: run the handler, decide what becomes of the job, tell the queue server, say so in the log.
+//!
+//! Deciding and settling are apart: what is decided becomes a [`Pending`]
+//! settlement, whose command goes out in one write with the next reserve. It is
+//! the only place where a job that a handler has executed is settled.
+
+use std::{borrow::Cow, time::Duration};
+
+use asynccall_abi::outcome::{DELAY_BY_POLICY, Outcome, PRIORITY_KEEP, Verdict};
+use asynccall_client::{
+    connection::ConnectionError,
+    payload::{self, Flag, Limits, RetryFields},
+    protocol::{Command, JobId, Reply, Verb},
+};
+use jiff::Zoned;
+use tracing::{debug, warn};
+
+use super::{
+    Shared,
+    job::LentJob,
+    slot::{Line, Settler},
+};
+use crate::{
+    config::RetrySource,
+    ipc::scoreboard::{Row, State, monotonic_ns},
+    observe::{
+        line::chain,
+        log::{self, JobIdentity},
+    },
+    policy::{self, Action, Facts, Failure},
+};
+
+/// A decision that the queue server has not heard of yet.
+pub(super) struct Pending {
+    id: JobId,
+    action: Action,
+    priority: u32,
+    reason: Cow<'static, str>,
+    answer: Answer,
+}
+
+/// What the handler answered, for the log.
+struct Answer {
+    label: &'static str,
+    failed: bool,
+    error: String,
+    result: Vec<u8>,
+    started_ns: u64,
+}
+
+/// Runs the handler on a job and decides; `None` where nothing is left to be settled by this slot.
+pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> Option<Pending> {
+    let tube = shared.tubes.only();
+    let started_ns = line.row().enter(State::Running, id.0, tube);
+    log::set_job(Some(JobIdentity {
+        id: id.0,
+        tube: tube.map_or_else(|| shared.unknown_tube.clone(), |index| shared.tubes.name(index)),
+        handler: shared.handler_name.clone(),
+    }));
+    let job = LentJob::new(id, body, line, &shared.tubes);
+    let at_most_once = asks_for_at_most_once(shared, body);
+    if at_most_once && !delete_before_running(line, id) {
+        return None;
+    }
+    line.row().count_executed();
+    shared.count_job();
+    let outcome = shared.handler.execute(job.lend());
+    if !at_most_once && !line.claim(Settler::Slot) {
+        warn!(
+            outcome = label(outcome.verdict),
+            "the job was given back before its handler ended"
+        );
+        return None;
+    }
+    line.row().settling();
+    let answer = Answer::of(outcome.clone(), started_ns);
+    if answer.failed {
+        line.row().count_failed();
+    }
+    if at_most_once {
+        answer.log_settled_before();
+        return None;
+    }
+    match failure(&outcome) {
+        None => Some(Pending {
+            id,
+            action: Action::Delete,
+            priority: 0,
+            reason: "".into(),
+            answer,
+        }),
+        Some(failure) => decide(&job, body, shared, failure, outcome.priority, answer),
+    }
+}
+
+/// Whether the message asks to be deleted before it runs, as `noRetry` does in the PHP library.
+fn asks_for_at_most_once(shared: &Shared, body: &[u8]) -> bool {
+    shared.retry.source == RetrySource::Message
+        && payload::may_ask_for_no_retry(body)
+        && message_fields(body).no_retry == Some(Flag::True)
+}
+
+fn message_fields(body: &[u8]) -> RetryFields<'_> {
+    // A body that cannot be read has no wishes; the handler that wants it decoded buries it.
+    RetryFields::read(body, &Limits::default()).unwrap_or_default()
+}
+
+/// Deletes a job whose handler has not begun. `false` where the job is not ours any more.
+fn delete_before_running(line: &Line, id: JobId) -> bool {
+    if !line.claim(Settler::Slot) {
+        return false;
+    }
+    match line.ask(|connection| connection.delete(id)) {
+        Ok(true) => {
+            line.row().count_done();
+            true
+        }
+        Ok(false) => {
+            warn!(
+                settled = "lost",
+                "the job asks to run at most once and is not ours any more: not executed"
+            );
+            false
+        }
+        Err(error) => {
+            let error = chain(&error);
+            warn!(
+                settled = "unknown",
+                error, "the job asks to run at most once: not executed"
+            );
+            false
+        }
+    }
+}
+
+fn failure(outcome: &Outcome) -> Option<Failure> {
+    match outcome.verdict {
+        Verdict::DONE => None,
+        Verdict::BURY => Some(Failure::Bury),
+        Verdict::FAILED => Some(Failure::Failed),
+        Verdict::EXCEPTION => Some(Failure::Exception),
+        // Verdicts of later minors read as a wish for another try.
+        _ if outcome.delay_ms == DELAY_BY_POLICY => Some(Failure::Retry(None)),
+        _ => Some(Failure::Retry(Some(Duration::from_millis(outcome.delay_ms)))),
+    }
+}
+
+fn label(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::DONE => "done",
+        Verdict::BURY => "bury",
+        Verdict::FAILED => "failed",
+        Verdict::EXCEPTION => "exception",
+        _ => "retry",
+    }
+}
+
+fn decide(
+    job: &LentJob<'_>,
+    body: &[u8],
+    shared: &Shared,
+    failure: Failure,
+    wished_priority: i64,
+    answer: Answer,
+) -> Option<Pending> {
+    let wished = u32::try_from(wished_priority)
+        .ok()
+        .filter(|_| wished_priority != PRIORITY_KEEP);
+    let facts = match wished.filter(|_| !policy::needs_attempt(failure)) {
+        Some(priority) => Facts {
+            id: job.id().0,
+            attempt: 0,
+            priority,
+        },
+        None => {
+            let Some(stats) = job.stats() else {
+                answer.log("lost", None, "the job is not ours any more");
+                return None;
+            };
+            let priority = wished.unwrap_or(stats.priority);
+            Facts {
+                id: job.id().0,
+                attempt: stats.attempt,
+                priority,
+            }
+        }
+    };
+    let message = match policy::needs_message(failure, &shared.retry) {
+        true => message_fields(body),
+        false => RetryFields::default(),
+    };
+    let disposition = policy::decide(failure, facts, &message, &shared.retry, &Zoned::now());
+    Some(Pending {
+        id: job.id(),
+        action: disposition.action,
+        priority: facts.priority,
+        reason: disposition.reason,
+        answer,
+    })
+}
+
+impl Pending {
+    /// What the queue server is to be told.
+    pub(super) fn command(&self) -> Command<'static> {
+        let Pending {
+            id, priority: pri, ..
+        } = *self;
+        match self.action {
+            Action::Delete => Command::Delete(id),
+            Action::Release { delay } => Command::Release { id, pri, delay },
+            Action::Bury => Command::Bury { id, pri },
+        }
+    }
+
+    /// Counts and logs what the queue server answered. An error means that the connection is of no more use.
+    pub(super) fn conclude(
+        self,
+        row: &Row,
+        reply: Result<Reply<'_>, ConnectionError>,
+    ) -> Result<(), ConnectionError> {
+        let delay = match self.action {
+            Action::Release { delay } => Some(delay),
+            _ => None,
+        };
+        match reply {
+            Ok(Reply::Deleted) => {
+                row.count_done();
+                self.answer.log("delete", None, &self.reason);
+            }
+            Ok(Reply::Released) => {
+                row.count_released();
+                self.answer.log("release", delay, &self.reason);
+            }
+            Ok(Reply::Buried(_)) => {
+                row.count_buried();
+                let full = "the queue server had no memory to release it";
+                self.answer
+                    .log("bury", None, if delay.is_some() { full } else { &self.reason });
+            }
+            Ok(Reply::NotFound) => {
+                self.answer.log(
+                    "lost",
+                    None,
+                    "its time to run was over, or somebody else deleted it",
+                );
+            }
+            Ok(Reply::Error(reply)) => {
+                self.answer.log("unknown", None, &reply.to_string());
+                let command = match self.action {
+                    Action::Delete => Verb::Delete,
+                    Action::Release { .. } => Verb::Release,
+                    Action::Bury => Verb::Bury,
+                };
+                return Err(ConnectionError::Server { command, reply });
+            }
+            // The connection has checked that the reply fits the command.
+            Ok(_) => return Err(ConnectionError::Broken),
+            Err(error) => {
+                self.answer
+                    .log("unknown", None, "the connection was lost before the answer");
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Answer {
+    fn of(outcome: Outcome, started_ns: u64) -> Answer {
+        Answer {
+            label: label(outcome.verdict),
+            failed: matches!(outcome.verdict, Verdict::FAILED | Verdict::EXCEPTION),
+            error: outcome.message.into(),
+            result: outcome.result.into(),
+            started_ns,
+        }
+    }
+
+    /// One line for the job's end: at debug where all went well, else a warning with the reason.
+    fn log(&self, settled: &str, delay: Option<u32>, reason: &str) {
+        let outcome = self.label;
+        if outcome == "done" && settled == "delete" {
+            let ms = || monotonic_ns().saturating_sub(self.started_ns) / 1_000_000;
+            let result = || String::from_utf8_lossy(&self.result);
+            debug!(outcome, settled, ms = ms(), result = %result());
+            return;
+        }
+        let delay = delay.map(|seconds| tracing::field::display(format!("{seconds}s")));
+        let error = Some(self.error.as_str()).filter(|error| !error.is_empty());
+        warn!(outcome, settled, delay, reason, error);
+    }
+
+    fn log_settled_before(&self) {
+        match self.label {
+            "done" => self.log("delete", None, ""),
+            _ => self.log(
+                "deleted_before_running",
+                None,
+                "the message asks to run at most once (noRetry)",
+            ),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The worker's main thread while its slots work.
+//!
+//! It sleeps until the master speaks, a signal comes, a slot rings, or
+//! something is due; nothing ticks while nothing is due.
+
+use std::{
+    io::{self, Read},
+    os::{fd::AsFd, unix::net::UnixStream},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock, atomic::Ordering},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use asynccall_client::protocol::JobId;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use tracing::{error, warn};
+
+use super::{
+    Shared,
+    slot::{self, Line, Settler},
+};
+use crate::{
+    exit::Exit,
+    ipc::{Link, Retirement, ToMaster, ToWorker, scoreboard::State},
+};
+
+/// A reserve that waits for less than this may have a job on its way: it is not half-closed yet.
+const SETTLED_WAIT: Duration = Duration::from_millis(5);
+/// How long jobs that are given back may keep the connection busy.
+const GIVE_BACK: Duration = Duration::from_millis(500);
+/// How long slots that settle a job themselves are waited for when the worker has to leave at once.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(1);
+
+/// The receiving end of the pipe that TERM and INT write to.
+static SIGNALS: OnceLock<UnixStream> = OnceLock::new();
+
+/// TERM and INT mean quiet. What is meant for a master does not kill a worker.
+pub(super) fn install_signals() -> io::Result<()> {
+    let (writer, reader) = UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+    }
+    for signal in [SIGHUP, SIGUSR1, SIGUSR2] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    SIGNALS
+        .set(reader)
+        .map_err(|_| io::Error::other("signals were installed twice"))
+}
+
+struct Keeper {
+    link: Link,
+    shared: Arc<Shared>,
+    lines: Vec<Arc<Line>>,
+    threads: Vec<JoinHandle<()>>,
+    /// The master was told that the limit is reached.
+    retired: bool,
+    /// The master was told that nothing is reserved any more.
+    said_quiet: bool,
+    orphaned: bool,
+}
+
+/// Starts the slots and stays until all of them have ended.
+pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usize, bell: UnixStream) -> Exit {
+    let lines: Vec<_> = (first_row..first_row + slots)
+        .map(|row| Arc::new(Line::new(shared.clone(), row)))
+        .collect();
+    if link.send(&ToMaster::Ready).is_err() {
+        return Exit::Internal;
+    }
+    let mut threads = Vec::new();
+    for line in &lines {
+        match start(line.clone(), &shared) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                error!(error = %error, "cannot start a slot's thread");
+                return Exit::Internal;
+            }
+        }
+    }
+    let mut keeper = Keeper {
+        link,
+        shared,
+        lines,
+        threads,
+        retired: false,
+        said_quiet: false,
+        orphaned: false,
+    };
+    match keeper.keep(&bell) {
+        Ok(exit) => exit,
+        Err(error) => {
+            error!(error = %error, "the worker cannot go on");
+            Exit::Internal
+        }
+    }
+}
+
+fn start(line: Arc<Line>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let shared = shared.clone();
+    thread::Builder::new().name("slot".to_owned()).spawn(move || {
+        if catch_unwind(AssertUnwindSafe(|| slot::run(&line))).is_err() {
+            // Our own fault: the worker dies, its jobs go back, the master replaces it.
+            error!("a slot panicked");
+            std::process::exit(Exit::Internal.code().into());
+        }
+        shared.ring();
+    })
+}
+
+impl Keeper {
+    fn keep(&mut self, bell: &UnixStream) -> io::Result<Exit> {
+        loop {
+            if self.threads.iter().all(JoinHandle::is_finished) {
+                return Ok(Exit::Ok);
+            }
+            self.mind_the_limit()?;
+            let hurry = self.shared.is_quiet() && !self.end_waiting_reserves()?;
+            self.wait(bell, hurry)?;
+            while self.link_has_message()? {
+                match self.link.receive()? {
+                    Some(ToWorker::Quiet) => self.go_quiet(),
+                    Some(ToWorker::Now) => return Ok(self.leave_now()),
+                    Some(ToWorker::Setup(_)) => warn!("the master sent a second setup"),
+                    None if self.orphaned => break,
+                    None => {
+                        warn!("the master is gone: finishing what runs");
+                        self.orphaned = true;
+                        self.go_quiet();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sleeps until something has happened or is due.
+    fn wait(&self, mut bell: &UnixStream, hurry: bool) -> io::Result<()> {
+        let Some(mut signals) = SIGNALS.get() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let mut waited = vec![
+            PollFd::new(bell.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        if !self.orphaned {
+            waited.push(PollFd::new(self.link.socket().as_fd(), PollFlags::POLLIN));
+        }
+        let due = if hurry {
+            Some(SETTLED_WAIT)
+        } else {
+            self.limit_due_in()
+        };
+        let timeout = due.map_or(PollTimeout::NONE, |due| {
+            PollTimeout::try_from(due + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut waited, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut bytes = [0; 64];
+        while matches!(bell.read(&mut bytes), Ok(count) if count > 0) {}
+        if matches!(signals.read(&mut bytes), Ok(count) if count > 0) {
+            self.go_quiet();
+        }
+        Ok(())
+    }
+
+    fn link_has_message(&self) -> io::Result<bool> {
+        if self.orphaned {
+            return Ok(false);
+        }
+        let mut link = [PollFd::new(self.link.socket().as_fd(), PollFlags::POLLIN)];
+        Ok(self.link.has_buffered() || poll(&mut link, PollTimeout::ZERO)? > 0)
+    }
+
+    /// Asks for a successor when the limit is reached and the worker has lived long enough.
+    fn mind_the_limit(&mut self) -> io::Result<()> {
+        if !self.retired
+            && self.shared.limit_reached()
+            && self.shared.started.elapsed() >= self.shared.min_lifetime
+        {
+            self.retired = true;
+            self.link.send(&ToMaster::Retire {
+                reason: Retirement::MaxRequest,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// How long until [`Keeper::mind_the_limit`] has something to do, in whole periods of `cron`.
+    fn limit_due_in(&self) -> Option<Duration> {
+        if self.retired || !self.shared.limit_reached() {
+            return None;
+        }
+        let left = self
+            .shared
+            .min_lifetime
+            .saturating_sub(self.shared.started.elapsed());
+        let cron = self.shared.cron.max(Duration::from_millis(1));
+        let periods = left.as_nanos().div_ceil(cron.as_nanos()).max(1);
+        Some(cron.saturating_mul(periods.try_into().unwrap_or(u32::MAX)))
+    }
+
+    /// No slot begins another reserve.
+    fn go_quiet(&self) {
+        self.shared.quiet.store(true, Ordering::Release);
+        for thread in &self.threads {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Ends the reserves that wait. `false` while a slot may still be waiting for a job.
+    fn end_waiting_reserves(&mut self) -> io::Result<bool> {
+        let mut all_ended = true;
+        for (line, thread) in self.lines.iter().zip(&self.threads) {
+            let activity = line.row().activity();
+            if thread.is_finished() || activity.state == State::Running {
+                continue;
+            }
+            all_ended = false;
+            let waited = crate::ipc::scoreboard::monotonic_ns().saturating_sub(activity.since_ns);
+            if activity.state == State::Idle && waited >= SETTLED_WAIT.as_nanos() as u64 {
+                line.half_close();
+            }
+        }
+        if all_ended && !self.said_quiet && !self.orphaned {
+            self.said_quiet = true;
+            self.link.send(&ToMaster::Quiet)?;
+        }
+        Ok(all_ended)
+    }
+
+    /// Gives back what runs and answers with the exit code of a worker that leaves at once.
+    fn leave_now(&self) -> Exit {
+        self.go_quiet();
+        for line in &self.lines {
+            line.cancel();
+            if line.claim(Settler::Keeper) {
+                give_back(line, line.job());
+            } else if line.row().activity().state == State::Idle {
+                line.half_close();
+            }
+        }
+        let deadline = Instant::now() + LAST_SETTLEMENTS;
+        let settles =
+            |line: &Arc<Line>| line.row().activity().state == State::Settling && !line.is_given_back();
+        while self.lines.iter().any(settles) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        Exit::Ok
+    }
+}
+
+/// Releases a job, without delay and with its own priority, while its handler still runs.
+fn give_back(line: &Line, id: JobId) {
+    let deadline = Instant::now() + GIVE_BACK;
+    let mut guard = loop {
+        match line.try_connection() {
+            Some(guard) => break guard,
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            // It goes back by itself when the process ends.
+            None => {
+                return warn!(
+                    job = id.0,
+                    settled = "unknown",
+                    "the handler holds the connection"
+                );
+            }
+        }
+    };
+    let Some(connection) = guard.as_mut() else { return };
+    let released = connection
+        .stats_job(id)
+        .map(|stats| stats.map(|stats| stats.pri))
+        .and_then(|priority| {
+            priority
+                .map(|priority| connection.release(id, priority, 0))
+                .transpose()
+        });
+    match released {
+        Ok(Some(_)) => {
+            line.row().count_released();
+            line.row().enter(State::Away, 0, None);
+            warn!(
+                job = id.0,
+                settled = "release",
+                delay = "0s",
+                reason = "the worker has to leave at once"
+            );
+        }
+        Ok(None) => warn!(job = id.0, settled = "lost", "the job is not ours any more"),
+        Err(error) => warn!(job = id.0, settled = "unknown", error = %error, "cannot give the job back"),
+    }
+}

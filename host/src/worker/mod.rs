@@ -1,0 +1,190 @@
+//! A worker process: loads the plugins of its generation, runs its slots, leaves in order.
+//!
+//! Its main thread serves the link to the master; every slot is a thread of its
+//! own. In reading order:
+//!
+//! - this module: from the first message to the exit,
+//! - [`slot`]: the loop of a slot,
+//! - [`execute`]: one job from its handler to its settlement,
+//! - [`job`], [`tubes`]: what a handler may ask about its job,
+//! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
+//! - [`host_api`]: what plugins may call.
+
+use std::{
+    io::{self, Write},
+    os::{fd::RawFd, unix::net::UnixStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use asynccall_client::{
+    connection::{Address, Options},
+    tube::TubeName,
+};
+
+use crate::{
+    exit::Exit,
+    ipc::{
+        self, Link, Setup, ToMaster, ToWorker, descriptors,
+        scoreboard::{Row, Scoreboard},
+    },
+    observe::log,
+    plugin::{library::Handler, registry},
+    policy,
+};
+
+mod execute;
+mod host_api;
+mod job;
+mod keeper;
+mod slot;
+mod tubes;
+
+/// What all threads of a worker share. Nothing in it changes but the counters and flags.
+struct Shared {
+    address: Address,
+    options: Options,
+    tubes: tubes::Tubes,
+    default_tube: TubeName,
+    unknown_tube: Arc<str>,
+    handler: Handler,
+    handler_name: Arc<str>,
+    retry: policy::Settings,
+    reserve_seconds: u32,
+    scoreboard: Scoreboard,
+    quiet: AtomicBool,
+    executed: AtomicU64,
+    max_request: u64,
+    min_lifetime: Duration,
+    cron: Duration,
+    started: Instant,
+    /// Wakes the main thread.
+    bell: UnixStream,
+}
+
+impl Shared {
+    fn row(&self, index: usize) -> &Row {
+        // Every row that the master lends exists; the first one is a harmless answer to a broken setup.
+        self.scoreboard
+            .row(index)
+            .or_else(|| self.scoreboard.row(0))
+            .unwrap_or_else(|| std::process::abort())
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Acquire)
+    }
+
+    /// Counts one more job, and wakes the main thread when it is the one that reaches the limit.
+    fn count_job(&self) {
+        let executed = self.executed.fetch_add(1, Ordering::Relaxed) + 1;
+        if executed == self.max_request {
+            self.ring();
+        }
+    }
+
+    fn limit_reached(&self) -> bool {
+        self.max_request > 0 && self.executed.load(Ordering::Relaxed) >= self.max_request
+    }
+
+    fn ring(&self) {
+        // A full pipe wakes the main thread as well as one more byte would.
+        let _ = (&self.bell).write(&[0]);
+    }
+}
+
+/// Runs a worker whose link to its master is that inherited descriptor.
+pub fn run(link: RawFd) -> Exit {
+    let mut link = match descriptors::claim_stream(link) {
+        Ok(stream) => Link::new(stream),
+        Err(_) => return Exit::Usage,
+    };
+    let setup = match link.receive() {
+        Ok(Some(ToWorker::Setup(setup))) if setup.version == ipc::VERSION => setup,
+        Ok(Some(ToWorker::Setup(setup))) => {
+            let error = format!(
+                "the worker's binary speaks version {} with its master, the master speaks {}",
+                ipc::VERSION,
+                setup.version
+            );
+            return refuse(&link, error);
+        }
+        _ => return Exit::Internal,
+    };
+    match prepare(*setup) {
+        Ok((shared, first_row, slots, bell)) => keeper::run(link, shared, first_row, slots, bell),
+        Err(error) => refuse(&link, error),
+    }
+}
+
+fn refuse(link: &Link, error: String) -> Exit {
+    // A master that is gone needs no answer.
+    let _ = link.send(&ToMaster::Failed { error });
+    Exit::Failed
+}
+
+/// Loads everything; the error is the text for the operator.
+fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), String> {
+    let Setup {
+        nr,
+        generation,
+        queue,
+        pool,
+        handler,
+        handler_config,
+        plugins,
+        first_row,
+        log: settings,
+        ..
+    } = setup;
+    let identity = log::WorkerIdentity {
+        nr,
+        generation,
+        pid: std::process::id(),
+    };
+    log::start(settings, Some(identity)).map_err(|error| format!("cannot open the log: {error}"))?;
+    keeper::install_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    let scoreboard = descriptors::claim(setup.scoreboard)
+        .and_then(Scoreboard::open)
+        .map_err(|error| format!("cannot open the scoreboard: {error}"))?;
+    let (bell, ears) = bell().map_err(|error| format!("cannot create a pipe: {error}"))?;
+    let registry = registry::open(plugins, host_api::host_api()).map_err(|errors| errors.to_string())?;
+    let made = registry
+        .create(&handler, handler_config.value())
+        .map_err(|error| error.full())?;
+    let shared = Shared {
+        address: Address::from_host_and_port(&queue.host, queue.port).map_err(|error| error.to_string())?,
+        options: Options {
+            connect_timeout: queue.connect_timeout,
+            ..Options::default()
+        },
+        tubes: tubes::Tubes::of(&pool)?,
+        default_tube: TubeName::new("default").map_err(|error| error.to_string())?,
+        unknown_tube: Arc::from("-"),
+        handler: made,
+        handler_name: Arc::from(handler),
+        retry: policy::Settings::of(&pool),
+        reserve_seconds: (pool.reserve_timeout.as_secs().max(1))
+            .try_into()
+            .unwrap_or(u32::MAX),
+        scoreboard,
+        quiet: AtomicBool::new(false),
+        executed: AtomicU64::new(0),
+        max_request: pool.max_request,
+        min_lifetime: pool.min_lifetime,
+        cron: pool.cron,
+        started: Instant::now(),
+        bell,
+    };
+    Ok((Arc::new(shared), first_row, pool.slots as usize, ears))
+}
+
+fn bell() -> io::Result<(UnixStream, UnixStream)> {
+    let (bell, ears) = UnixStream::pair()?;
+    bell.set_nonblocking(true)?;
+    ears.set_nonblocking(true)?;
+    Ok((bell, ears))
+}

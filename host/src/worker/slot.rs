@@ -1,0 +1,327 @@
+//! A slot: one thread, one connection, one job at a time.
+//!
+//! ```text
+//!  connect ─▶ watch ─▶ reserve ─▶ execute ─▶ decide ─▶ settle + next reserve, in one write ─┐
+//!     ▲                   ▲───────────────────────────────────────────────────────────────┘
+//!     └── any error of the connection; what was reserved on it comes back by itself
+//! ```
+//!
+//! While a reserve waits, the slot holds its connection; while a handler runs,
+//! the connection is free for whoever asks about the job or gives it back. Who
+//! settles a job is decided once, in [`Line::claim`].
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use asynccall_client::{
+    connection::{Address, Connection, ConnectionError, Options, Waker},
+    protocol::{Command, JobId, Reply, Verb},
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    Shared,
+    execute::{Pending, execute},
+};
+use crate::{
+    ipc::scoreboard::{Row, State},
+    observe::{line::chain, log},
+};
+
+/// Wait before the first reconnect; each further failure doubles it.
+const FIRST_RECONNECT: Duration = Duration::from_millis(100);
+/// The longest wait before a reconnect.
+const LONGEST_RECONNECT: Duration = Duration::from_secs(10);
+
+/// Who settles the job in hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Settler {
+    /// There is no job.
+    Nobody,
+    /// The handler runs; whoever claims the job first settles it.
+    Open,
+    /// The slot itself.
+    Slot,
+    /// The worker's main thread, which gives the job back.
+    Keeper,
+}
+
+/// A slot's connection, row and job, as its own thread and the worker's main thread share them.
+pub(super) struct Line {
+    shared: Arc<Shared>,
+    row: usize,
+    connection: Mutex<Option<Connection>>,
+    waker: Mutex<Option<Waker>>,
+    job: AtomicU64,
+    settler: AtomicU8,
+    cancelled: AtomicBool,
+}
+
+impl Line {
+    /// A slot that is not connected yet.
+    pub(super) fn new(shared: Arc<Shared>, row: usize) -> Line {
+        Line {
+            shared,
+            row,
+            connection: Mutex::new(None),
+            waker: Mutex::new(None),
+            job: AtomicU64::new(0),
+            settler: AtomicU8::new(Settler::Nobody as u8),
+            cancelled: AtomicBool::new(false),
+        }
+    }
+
+    /// The slot's row of the scoreboard.
+    pub(super) fn row(&self) -> &Row {
+        self.shared.row(self.row)
+    }
+
+    /// Sends something about the job in hand over its own connection.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut Connection) -> Result<T, ConnectionError>,
+    ) -> Result<T, ConnectionError> {
+        let answer = match self.connection().as_mut() {
+            Some(connection) => question(connection),
+            None => Err(ConnectionError::Broken),
+        };
+        if answer.is_err() {
+            // Without its connection the job goes back to the queue: nobody can settle it any more.
+            self.cancel();
+        }
+        answer
+    }
+
+    /// Takes the right to settle the job in hand. `true` for one caller only.
+    pub(super) fn claim(&self, settler: Settler) -> bool {
+        let open = Settler::Open as u8;
+        self.settler
+            .compare_exchange(open, settler as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// The job in hand; only of use to whoever has claimed it.
+    pub(super) fn job(&self) -> JobId {
+        JobId(self.job.load(Ordering::Acquire))
+    }
+
+    /// Whether the worker's main thread has claimed the job in hand.
+    pub(super) fn is_given_back(&self) -> bool {
+        self.settler.load(Ordering::Acquire) == Settler::Keeper as u8
+    }
+
+    /// Tells the handler, when it asks, that it should give up.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the handler should give up.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Ends a waiting reserve: the queue server answers a half-closed connection at once.
+    pub(super) fn half_close(&self) {
+        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            waker.half_close();
+        }
+    }
+
+    /// The connection, if nobody uses it now.
+    pub(super) fn try_connection(&self) -> Option<MutexGuard<'_, Option<Connection>>> {
+        match self.connection.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn install(&self, connection: Option<Connection>) {
+        let waker = connection.as_ref().map(Connection::waker);
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
+        *self.connection() = connection;
+    }
+
+    fn begin_job(&self, id: JobId) {
+        self.job.store(id.0, Ordering::Release);
+        self.cancelled.store(false, Ordering::Relaxed);
+        self.settler.store(Settler::Open as u8, Ordering::Release);
+    }
+
+    fn end_job(&self) {
+        self.settler.store(Settler::Nobody as u8, Ordering::Release);
+    }
+}
+
+/// What came of waiting for a job.
+enum Reserved {
+    Job(JobId),
+    Nothing,
+    /// A job came after the connection was half-closed: it cannot be settled on it.
+    TooLate(JobId),
+}
+
+/// The slot's thread: works until the worker is quiet.
+pub(super) fn run(line: &Line) {
+    let shared = &line.shared;
+    let mut failures = 0;
+    let mut body = Vec::new();
+    while !shared.is_quiet() {
+        line.row().enter(State::Away, 0, None);
+        match connect(&shared.address, &shared.options, shared) {
+            Ok(connection) => {
+                if failures > 0 {
+                    info!(server = %shared.address, "connected again");
+                }
+                line.install(Some(connection));
+                let served = Instant::now();
+                let lost = serve(line, &mut body);
+                line.install(None);
+                log::set_job(None);
+                let Err(error) = lost else { continue };
+                // A server that accepts and drops at once must not be asked at full speed.
+                failures = if served.elapsed() > LONGEST_RECONNECT {
+                    1
+                } else {
+                    failures + 1
+                };
+                warn!(server = %shared.address, error = chain(&error), "connection to the queue server lost");
+            }
+            Err(error) => {
+                failures += 1;
+                warn!(server = %shared.address, error = chain(&error), "cannot reach the queue server, trying again");
+            }
+        }
+        if !shared.is_quiet() {
+            thread::park_timeout(reconnect_delay(failures, line.row));
+        }
+    }
+    line.row().enter(State::Free, 0, None);
+}
+
+/// Doubles from [`FIRST_RECONNECT`] to [`LONGEST_RECONNECT`], shortened by up to a quarter, differently for each slot.
+fn reconnect_delay(failures: u32, slot: usize) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let full = FIRST_RECONNECT
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(LONGEST_RECONNECT);
+    let quarter = full / 4;
+    let part = RandomState::new().hash_one(slot) as f64 / u64::MAX as f64;
+    full - quarter.mul_f64(part)
+}
+
+fn connect(address: &Address, options: &Options, shared: &Shared) -> Result<Connection, ConnectionError> {
+    let mut connection = Connection::connect(address, options)?;
+    let mut ignores_default = true;
+    let mut commands = 0;
+    for tube in shared.tubes.wire() {
+        ignores_default &= tube.as_str() != "default";
+        connection.queue(&Command::Watch(tube.clone()));
+        commands += 1;
+    }
+    if ignores_default {
+        connection.queue(&Command::Ignore(shared.default_tube.clone()));
+        commands += 1;
+    }
+    connection.flush()?;
+    for _ in 0..commands {
+        connection.receive()?;
+    }
+    Ok(connection)
+}
+
+/// Works on one connection until the worker is quiet or the connection fails.
+fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), ConnectionError> {
+    let mut pending: Option<Pending> = None;
+    loop {
+        let reserved = {
+            let mut guard = line.connection();
+            let Some(connection) = guard.as_mut() else {
+                return Ok(());
+            };
+            let goes_on = !line.shared.is_quiet();
+            if let Some(pending) = &pending {
+                connection.queue(&pending.command());
+            }
+            if goes_on {
+                connection.queue(&Command::ReserveWithTimeout {
+                    seconds: line.shared.reserve_seconds,
+                });
+            }
+            let sent = if pending.is_some() || goes_on {
+                connection.flush()
+            } else {
+                Ok(())
+            };
+            if let Some(pending) = pending.take() {
+                pending.conclude(line.row(), sent.and_then(|()| connection.receive()))?;
+                line.end_job();
+                log::set_job(None);
+            } else {
+                sent?;
+            }
+            if !goes_on {
+                return Ok(());
+            }
+            line.row().enter(State::Idle, 0, None);
+            receive_job(connection, body)?
+        };
+        match reserved {
+            Reserved::Job(id) => {
+                line.begin_job(id);
+                match execute(line, &line.shared, id, body) {
+                    Some(next) => pending = Some(next),
+                    // Somebody else settles it, or nothing is left to settle.
+                    None => line.end_job(),
+                }
+            }
+            Reserved::Nothing => {}
+            Reserved::TooLate(id) => {
+                info!(
+                    job = id.0,
+                    "reserved while going quiet: the queue server hands it out again"
+                );
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn receive_job(connection: &mut Connection, body: &mut Vec<u8>) -> Result<Reserved, ConnectionError> {
+    let id = match connection.receive()? {
+        Reply::Reserved { id, body: bytes } => {
+            body.clear();
+            body.extend_from_slice(bytes);
+            id
+        }
+        Reply::TimedOut => return Ok(Reserved::Nothing),
+        Reply::DeadlineSoon => {
+            debug!("the queue server says that a job of this connection is about to run out of time");
+            return Ok(Reserved::Nothing);
+        }
+        Reply::Error(reply) => {
+            return Err(ConnectionError::Server {
+                command: Verb::ReserveWithTimeout,
+                reply,
+            });
+        }
+        // The connection has checked that the reply fits the command.
+        _ => return Err(ConnectionError::Broken),
+    };
+    Ok(if connection.is_half_closed() {
+        Reserved::TooLate(id)
+    } else {
+        Reserved::Job(id)
+    })
+}
