@@ -13,7 +13,8 @@
 //! `R:n;` and `r:n;` point at the n-th value of the body, counted from 1 for the outermost. Every value takes a slot
 //! when it begins, before what it contains; so does `r:`. Keys take none, and neither does `R:`. Where the
 //! payload of a `C:` object is itself one serialized value, PHP counts the values in it as well (the class called
-//! `serialize()` inside its own `serialize()`); any other payload counts as none.
+//! `serialize()` inside its own `serialize()`), and so do we, up to 32 payloads inside one another; any other payload
+//! counts as none.
 
 mod error;
 mod float;
