@@ -1,12 +1,12 @@
 //! The daemon's side of the control socket: reads one request, waits for the master's answer, writes it.
 
-use std::{fs, io, os::unix::fs::FileTypeExt, path::Path, time::Duration};
+use std::{fs, io, os::unix::fs::FileTypeExt, path::Path, sync::Arc, time::Duration};
 
 use nix::sys::stat::{Mode, umask};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
@@ -17,6 +17,10 @@ use crate::exit::Exit;
 const LONGEST_REQUEST: u64 = 4096;
 /// How long a client may take to send its request.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many requests are answered at one time.
+const CONVERSATIONS: u32 = 64;
+/// How long the daemon waits for its last answers to go out.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// A request on its way to the master.
 #[derive(Debug)]
@@ -27,10 +31,24 @@ pub struct Call {
     pub reply: oneshot::Sender<Response>,
 }
 
+/// The requests that are being answered.
+pub struct Server {
+    free: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Waits until every answer that was given has gone out.
+    pub async fn answered(&self) {
+        // One turn is held by whoever waits for the next client. A client that does not read its answer
+        // must not hold the daemon up.
+        let _ = timeout(LAST_ANSWERS, self.free.acquire_many(CONVERSATIONS - 1)).await;
+    }
+}
+
 /// Opens the socket with mode 0600 and serves it until the runtime ends.
 ///
 /// The caller holds the pid file, so a socket that is already there was left by a dead master.
-pub fn serve(path: &Path, calls: mpsc::UnboundedSender<Call>) -> io::Result<()> {
+pub fn serve(path: &Path, calls: mpsc::UnboundedSender<Call>) -> io::Result<Server> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
         Ok(_) => {
@@ -46,18 +64,30 @@ pub fn serve(path: &Path, calls: mpsc::UnboundedSender<Call>) -> io::Result<()> 
     let listener = UnixListener::bind(&short.path);
     umask(previous);
     let listener = listener?;
-    tokio::spawn(async move {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(converse(stream, calls.clone()))),
-                Err(error) => {
-                    tracing::warn!(error = %error, "cannot accept a control connection");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
+    let free = Arc::new(Semaphore::new(CONVERSATIONS as usize));
+    tokio::spawn(accept(listener, free.clone(), calls));
+    Ok(Server { free })
+}
+
+async fn accept(listener: UnixListener, free: Arc<Semaphore>, calls: mpsc::UnboundedSender<Call>) {
+    loop {
+        let Ok(turn) = free.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let calls = calls.clone();
+                tokio::spawn(async move {
+                    converse(stream, calls).await;
+                    drop(turn);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "cannot accept a control connection");
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
-    });
-    Ok(())
+    }
 }
 
 async fn converse(mut stream: UnixStream, calls: mpsc::UnboundedSender<Call>) {

@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek, Write},
     os::{fd::RawFd, unix::ffi::OsStrExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::{
@@ -29,6 +29,8 @@ pub const VARIABLE: &str = "ASYNCCALL_HANDOVER";
 pub struct Handover {
     /// Flags, environment and working directory of the first start.
     pub sources: Sources,
+    /// The pid file's path. It stays what it was, whatever the settings say now.
+    pub pid_path: PathBuf,
     /// The locked pid file.
     pid_file: RawFd,
 }

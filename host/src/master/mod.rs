@@ -27,7 +27,10 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{Daemon, Sources},
-    control::{self, Instance, Request, Response, server::Call},
+    control::{
+        self, Instance, Request, Response,
+        server::{Call, Server},
+    },
     exit::Exit,
     ipc::{ToMaster, ToWorker, scoreboard::Scoreboard},
     observe::{log, status::Totals},
@@ -165,8 +168,8 @@ pub fn run(
     let daemon = first.config.daemon.clone();
     let pid_file = take_pid_file(&daemon, handover)?;
     let places = Places {
-        socket: pidfile::socket_path(&daemon.pid_file),
-        state_dir: pidfile::state_dir(&daemon.pid_file),
+        socket: pidfile::socket_path(pid_file.path()),
+        state_dir: pidfile::state_dir(pid_file.path()),
     };
     pidfile::make_private(&places.state_dir)?;
     // The duplicate is what workers inherit: their own standard error leads elsewhere.
@@ -186,7 +189,7 @@ pub fn run(
         let (events, mut inbox) = mpsc::unbounded_channel();
         listen(&events).map_err(|error| Failure::cannot("install signal handlers", error))?;
         let _watch = watch_outputs(&places.state_dir, &events)?;
-        serve_control(&places.socket, &events)?;
+        let server = serve_control(&places.socket, &events)?;
         let mut master = Master {
             sources,
             binary,
@@ -215,6 +218,7 @@ pub fn run(
         );
         master.begin(first);
         let ending = master.serve(&mut inbox).await;
+        server.answered().await;
         master.end(ending, &places)
     })
 }
@@ -226,7 +230,7 @@ fn take_pid_file(daemon: &Daemon, handover: Option<Handover>) -> Result<PidFile,
     let file = handover
         .pid_file()
         .map_err(|error| Failure::cannot("take over the pid file", error))?;
-    Ok(PidFile::inherited(file, &daemon.pid_file)?)
+    Ok(PidFile::inherited(file, &handover.pid_path)?)
 }
 
 /// Turns signals into events.
@@ -276,9 +280,9 @@ fn watch_outputs(directory: &Path, events: &mpsc::UnboundedSender<Event>) -> Res
     Ok(watch)
 }
 
-fn serve_control(path: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<(), Failure> {
+fn serve_control(path: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Server, Failure> {
     let (calls, mut inbox) = mpsc::unbounded_channel();
-    control::server::serve(path, calls)
+    let server = control::server::serve(path, calls)
         .map_err(|error| Failure::cannot(&format!("open control socket `{}`", path.display()), error))?;
     let events = events.clone();
     tokio::spawn(async move {
@@ -288,7 +292,7 @@ fn serve_control(path: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<(
             }
         }
     });
-    Ok(())
+    Ok(server)
 }
 
 impl Master {
@@ -550,6 +554,13 @@ impl Master {
                 stopping.ending
             };
             return self.leave_now(now);
+        }
+        for waiting in self.waiting.drain(..) {
+            let error = "the daemon is stopping".to_owned();
+            let _ = waiting.reply.send(Response::Failed {
+                exit: Exit::Failed.code(),
+                error,
+            });
         }
         let grace = self.grace();
         info!(grace = ?grace, "stopping: running jobs may finish");

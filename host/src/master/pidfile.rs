@@ -151,6 +151,11 @@ impl PidFile {
         &self.file
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes the file and gives the lock up.
     pub fn release(self) {
         // A file that cannot be removed is harmless without its lock.

@@ -51,10 +51,22 @@ pub(super) struct Process {
     link: mpsc::UnboundedSender<ToWorker>,
     link_closed: bool,
     exit: Option<WaitStatus>,
+    /// The master killed it.
+    killed: bool,
     /// Why it could not start, in its own words.
     said: Option<String>,
     /// The last line that it wrote to standard output or error.
     last_line: Option<String>,
+}
+
+impl Process {
+    fn kill(&mut self) {
+        if self.exit.is_none() {
+            self.killed = true;
+            // Not yet reaped, so the pid is still that worker's. Its group holds what it started.
+            let _ = kill(Pid::from_raw(-(self.pid as i32)), Signal::SIGKILL);
+        }
+    }
 }
 
 /// All of them, and the scoreboard that they write to.
@@ -132,7 +144,10 @@ impl Processes {
             log: self.log.clone(),
         };
         let started = outputs.open(id).and_then(|output| {
-            let mut inherited: Vec<BorrowedFd<'_>> = vec![self.scoreboard.as_fd(), self.stderr.as_fd()];
+            let mut inherited: Vec<BorrowedFd<'_>> = vec![self.scoreboard.as_fd()];
+            if self.log.path.is_none() {
+                inherited.push(self.stderr.as_fd());
+            }
             inherited.extend(generation.catalog.plugins.iter().map(AsFd::as_fd));
             let (pid, link) = spawn::spawn(&inherited, output)?;
             Ok((pid, converse(id, link, events.clone())?))
@@ -156,6 +171,7 @@ impl Processes {
             link,
             link_closed: false,
             exit: None,
+            killed: false,
             said: None,
             last_line: None,
         };
@@ -177,22 +193,19 @@ impl Processes {
         }
     }
 
-    pub(super) fn kill(&self, id: Id) {
-        if let Some(process) = self.table.get(&id).filter(|process| process.exit.is_none()) {
-            // Not yet reaped, so the pid is still that worker's. Its group holds what it started.
-            let _ = kill(Pid::from_raw(-(process.pid as i32)), Signal::SIGKILL);
+    pub(super) fn kill(&mut self, id: Id) {
+        if let Some(process) = self.table.get_mut(&id) {
+            process.kill();
         }
     }
 
-    pub(super) fn kill_all(&self) {
-        for (id, process) in &self.table {
-            warn!(
-                worker = process.nr,
-                "gen" = process.generation,
-                pid = process.pid,
-                "killing: it did not leave"
-            );
-            self.kill(*id);
+    pub(super) fn kill_all(&mut self) {
+        for process in self.table.values_mut() {
+            let Process {
+                nr, generation, pid, ..
+            } = *process;
+            warn!(worker = nr, "gen" = generation, pid, "killing: it did not leave");
+            process.kill();
         }
     }
 
@@ -355,7 +368,7 @@ impl Master {
         } = *process;
         if let Some(said) = &process.said {
             error!(worker = nr, "gen" = generation, pid, error = said, "cannot start");
-        } else if orderly {
+        } else if orderly || process.killed {
             info!(
                 worker = nr,
                 "gen" = generation,

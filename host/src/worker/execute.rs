@@ -73,7 +73,8 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
         return None;
     }
     line.row().settling();
-    let answer = Answer::of(outcome.clone(), started_ns);
+    let (failure, wished_priority) = (failure(&outcome), outcome.priority);
+    let answer = Answer::of(outcome, started_ns);
     if answer.failed {
         line.row().count_failed();
     }
@@ -81,7 +82,7 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
         answer.log_settled_before();
         return None;
     }
-    match failure(&outcome) {
+    match failure {
         None => Some(Pending {
             id,
             action: Action::Delete,
@@ -89,7 +90,7 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
             reason: "".into(),
             answer,
         }),
-        Some(failure) => decide(&job, body, shared, failure, outcome.priority, answer),
+        Some(failure) => decide(&job, body, shared, failure, wished_priority, answer),
     }
 }
 
