@@ -61,6 +61,7 @@ pub fn execute(binary: &Path, sources: Sources, pid_file: &PidFile) -> io::Error
     let attempt = || -> io::Result<()> {
         let handover = Handover {
             sources,
+            pid_path: pid_file.path().to_owned(),
             pid_file: spawn::keep_across_exec(pid_file.file())?,
         };
         let mut state = File::from(memfd_create(c"asynccall-handover", MFdFlags::empty())?);
