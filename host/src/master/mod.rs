@@ -2,60 +2,57 @@
 //!
 //! It never loads a plugin and never reserves a job. In reading order:
 //!
+//! - this module: the events, and what each one means,
+//! - [`start`]: from settings to a running loop,
 //! - [`children`]: who exists and what has to happen next, without doing it,
 //! - [`generation`]: settings and staged plugins,
+//! - [`rollout`]: how a generation takes over, and what a reload answers,
 //! - [`spawn`], [`processes`], [`output`]: worker processes, their links, rows and output,
+//! - [`ending`]: stopping, in order or at once, and restarting,
 //! - [`report`]: the answer of `status`,
-//! - [`pidfile`], [`daemonize`], [`handover`]: being the one daemon, in the background, and again,
-//! - this module: the events and what each one means.
+//! - [`pidfile`], [`daemonize`], [`handover`]: being the one daemon, in the background, and again.
 
 use std::{
     collections::BTreeMap,
     io,
-    os::fd::AsRawFd,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    path::PathBuf,
+    time::{Duration, Instant},
 };
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc, oneshot},
-    time::timeout_at,
-};
-use tracing::{error, info, warn};
+use tokio::{sync::mpsc, time::timeout_at};
+use tracing::error;
 
 use crate::{
-    config::{Daemon, Sources},
-    control::{
-        self, Instance, Request, Response,
-        server::{Call, Server},
-    },
+    config::Sources,
+    control::{Instance, Request, Response, server::Call},
     exit::Exit,
-    ipc::{ToMaster, ToWorker, scoreboard::Scoreboard},
-    observe::{log, status::Totals},
+    ipc::ToMaster,
+    observe::status::Totals,
 };
 
 pub mod children;
 pub mod daemonize;
+mod ending;
 pub mod generation;
 pub mod handover;
 pub mod output;
 pub mod pidfile;
 pub mod processes;
 mod report;
+mod rollout;
 pub mod spawn;
+mod start;
 
-use children::{Children, Effect, Id};
+use children::{Children, Id};
 use daemonize::Starter;
+use ending::{Ending, Stopping};
 use generation::Generation;
-use handover::Handover;
-use output::{Outputs, Watch};
+use output::Outputs;
 use pidfile::{PidFile, PidFileError};
 use processes::Processes;
+use rollout::Waiting;
 
-/// How long workers that were told to leave at once are given before they are killed.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+pub use start::run;
 
 /// Why a daemon does not start, does not reload, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -103,28 +100,6 @@ enum Signal {
     Reload,
 }
 
-/// How the master leaves.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Exit,
-    Restart,
-}
-
-/// The master on its way out.
-struct Stopping {
-    ending: Ending,
-    /// When workers are told to leave at once.
-    now_at: Instant,
-    /// When those who still have not left are killed.
-    kill_at: Option<Instant>,
-}
-
-/// Who waits for a reload to end.
-struct Waiting {
-    generation: u64,
-    reply: oneshot::Sender<Response>,
-}
-
 /// A daemon's master process.
 pub struct Master {
     sources: Sources,
@@ -146,153 +121,6 @@ pub struct Master {
     /// Why the first generation did not start.
     fatal: Option<Failure>,
     events: mpsc::UnboundedSender<Event>,
-}
-
-/// The files that belong to a daemon, beside its pid file.
-struct Places {
-    socket: PathBuf,
-    state_dir: PathBuf,
-}
-
-/// Runs a master to its end. `handover` is what an earlier instance of this process left.
-///
-/// With a `starter`, the process that started the daemon is told when a generation serves.
-pub fn run(
-    sources: Sources,
-    handover: Option<Handover>,
-    starter: &mut Option<Starter>,
-) -> Result<(), Failure> {
-    let binary =
-        std::env::current_exe().map_err(|error| Failure::cannot("find the path of this binary", error))?;
-    let first = Generation::prepare(1, &sources)?;
-    let daemon = first.config.daemon.clone();
-    let pid_file = take_pid_file(&daemon, handover)?;
-    let places = Places {
-        socket: pidfile::socket_path(pid_file.path()),
-        state_dir: pidfile::state_dir(pid_file.path()),
-    };
-    pidfile::make_private(&places.state_dir)?;
-    // The duplicate is what workers inherit: their own standard error leads elsewhere.
-    let stderr = nix::unistd::dup(io::stderr())
-        .map_err(|error| Failure::cannot("keep standard error", error.into()))?;
-    let settings = log::settings(&daemon, stderr.as_raw_fd());
-    log::start(settings.clone(), None).map_err(|error| Failure::cannot("open the log", error))?;
-    let scoreboard = Scoreboard::create().map_err(|error| Failure::cannot("create the scoreboard", error))?;
-    let outputs =
-        Outputs::new(&places.state_dir).map_err(|error| Failure::cannot("use the state directory", error))?;
-
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::cannot("start the event loop", error))?;
-    runtime.block_on(async {
-        let (events, mut inbox) = mpsc::unbounded_channel();
-        listen(&events).map_err(|error| Failure::cannot("install signal handlers", error))?;
-        let _watch = watch_outputs(&places.state_dir, &events)?;
-        let server = serve_control(&places.socket, &events)?;
-        let mut master = Master {
-            sources,
-            binary,
-            instance: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |time| time.as_nanos() as u64),
-            started: Instant::now(),
-            pid_file,
-            children: Children::default(),
-            processes: Processes::new(scoreboard, stderr, settings),
-            outputs,
-            generations: BTreeMap::new(),
-            last_generation: 0,
-            totals: Totals::default(),
-            waiting: Vec::new(),
-            reload_again: false,
-            stopping: None,
-            starter: starter.take(),
-            fatal: None,
-            events,
-        };
-        info!(
-            pid = std::process::id(),
-            version = env!("CARGO_PKG_VERSION"),
-            "master started"
-        );
-        master.begin(first);
-        let ending = master.serve(&mut inbox).await;
-        server.answered().await;
-        master.end(ending, &places)
-    })
-}
-
-fn take_pid_file(daemon: &Daemon, handover: Option<Handover>) -> Result<PidFile, Failure> {
-    let Some(handover) = handover else {
-        return Ok(PidFile::acquire(&daemon.pid_file, daemon.private_dir.as_deref())?);
-    };
-    let file = handover
-        .pid_file()
-        .map_err(|error| Failure::cannot("take over the pid file", error))?;
-    Ok(PidFile::inherited(file, &handover.pid_path)?)
-}
-
-/// Turns signals into events.
-fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
-    let kinds = [
-        (SignalKind::terminate(), Some(Signal::Stop)),
-        (SignalKind::interrupt(), Some(Signal::Stop)),
-        (SignalKind::hangup(), Some(Signal::Reload)),
-        (SignalKind::user_defined1(), Some(Signal::Reload)),
-        (SignalKind::child(), None),
-    ];
-    for (kind, meaning) in kinds {
-        let mut stream = signal(kind)?;
-        let events = events.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() {
-                let event = meaning.map_or(Event::ChildExited, Event::Signal);
-                if events.send(event).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    // A restart blocked them until here.
-    nix::sys::signal::SigSet::all().thread_unblock()?;
-    Ok(())
-}
-
-fn watch_outputs(directory: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Watch, Failure> {
-    let grown = Arc::new(Notify::new());
-    let notified = grown.clone();
-    let watch = Watch::new(directory, move || grown.notify_one()).map_err(|error| {
-        Failure::new(
-            Exit::CannotCreate,
-            format!("cannot watch `{}`: {error}", directory.display()),
-        )
-    })?;
-    let events = events.clone();
-    tokio::spawn(async move {
-        loop {
-            notified.notified().await;
-            if events.send(Event::Output).is_err() {
-                break;
-            }
-        }
-    });
-    Ok(watch)
-}
-
-fn serve_control(path: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Server, Failure> {
-    let (calls, mut inbox) = mpsc::unbounded_channel();
-    let server = control::server::serve(path, calls)
-        .map_err(|error| Failure::cannot(&format!("open control socket `{}`", path.display()), error))?;
-    let events = events.clone();
-    tokio::spawn(async move {
-        while let Some(call) = inbox.recv().await {
-            if events.send(Event::Call(call)).is_err() {
-                break;
-            }
-        }
-    });
-    Ok(server)
 }
 
 impl Master {
@@ -409,232 +237,5 @@ impl Master {
             }
         };
         self.carry_out(effects);
-    }
-
-    /// Starts the next generation with the settings and plugins of this moment.
-    ///
-    /// While one is on its way, the reload begins when that one has ended.
-    fn reload(&mut self) -> Result<u64, Failure> {
-        if self.stopping.is_some() {
-            return Err(Failure::new(Exit::Failed, "the daemon is stopping"));
-        }
-        if let Some(under_way) = self.children.rolling_out() {
-            self.reload_again = true;
-            return Ok(under_way + 1);
-        }
-        log::reopen();
-        let number = self.last_generation + 1;
-        let generation = Generation::prepare(number, &self.sources)?;
-        info!("gen" = number, "reload: loading the new generation");
-        self.begin(generation);
-        Ok(number)
-    }
-
-    fn begin(&mut self, generation: Generation) {
-        for warning in &generation.warnings {
-            warn!("{warning}");
-        }
-        let (number, seats) = (generation.number, generation.seats());
-        self.last_generation = number;
-        self.generations.insert(number, generation);
-        let effects = self.children.roll_out(number, seats, Instant::now());
-        self.carry_out(effects);
-    }
-
-    fn carry_out(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Spawn {
-                    id,
-                    pool,
-                    nr,
-                    generation,
-                } => self.spawn(id, &pool, nr, generation),
-                Effect::Quiet(id) => self.processes.send(id, ToWorker::Quiet),
-                Effect::Kill(id) => self.processes.kill(id),
-                Effect::Current(generation) => self.on_current(generation),
-                Effect::Dropped { generation, error } => self.on_dropped(generation, error),
-                Effect::AllGone => {}
-            }
-        }
-        self.forget_generations();
-        self.answer_waiting();
-    }
-
-    fn spawn(&mut self, id: Id, pool: &str, nr: u32, generation: u64) {
-        let outcome = match self.generations.get(&generation) {
-            Some(generation) => {
-                self.processes
-                    .spawn(id, nr, pool, generation, &mut self.outputs, &self.events)
-            }
-            None => Err(io::Error::other("its generation is gone")),
-        };
-        match outcome {
-            Ok(pid) => info!(worker = nr, "gen" = generation, pid, "starting"),
-            Err(error) => {
-                error!(worker = nr, "gen" = generation, error = %error, "cannot start a worker");
-                let effects =
-                    self.children
-                        .gone(id, &format!("cannot start a worker: {error}"), Instant::now());
-                self.carry_out(effects);
-            }
-        }
-    }
-
-    fn on_current(&mut self, generation: u64) {
-        info!("gen" = generation, "serving");
-        if let Some(starter) = self.starter.take() {
-            starter.ready();
-        }
-    }
-
-    fn on_dropped(&mut self, generation: u64, reason: String) {
-        if self.children.current() == 0 {
-            if self.stopping.is_none() {
-                self.fatal = Some(Failure::new(Exit::Failed, reason));
-                self.stop(Ending::Exit);
-            }
-            return;
-        }
-        error!("gen" = generation, error = %reason, "reload failed, the running generation goes on");
-        for waiting in self
-            .waiting
-            .extract_if(.., |waiting| waiting.generation == generation)
-        {
-            let _ = waiting.reply.send(Response::Failed {
-                exit: Exit::Failed.code(),
-                error: reason.clone(),
-            });
-        }
-    }
-
-    /// Lets go of generations that nobody serves any more, and of their plugins' descriptors.
-    fn forget_generations(&mut self) {
-        let current = self.children.current();
-        let rolling_out = self.children.rolling_out();
-        let processes = &self.processes;
-        self.generations.retain(|number, _| {
-            *number == current || Some(*number) == rolling_out || processes.has_generation(*number)
-        });
-    }
-
-    fn answer_waiting(&mut self) {
-        if !self.children.is_settled() {
-            return;
-        }
-        let current = self.children.current();
-        for waiting in self
-            .waiting
-            .extract_if(.., |waiting| waiting.generation <= current)
-        {
-            let _ = waiting.reply.send(Response::Reloaded { generation: current });
-        }
-        if std::mem::take(&mut self.reload_again)
-            && self.stopping.is_none()
-            && let Err(failure) = self.reload()
-        {
-            error!(error = %failure, "reload refused, the running generation goes on");
-            for waiting in self.waiting.drain(..) {
-                let response = Response::Failed {
-                    exit: failure.exit.code(),
-                    error: failure.error.clone(),
-                };
-                let _ = waiting.reply.send(response);
-            }
-        }
-    }
-
-    /// First call: let everybody finish. Second call: everybody leaves at once.
-    fn stop(&mut self, ending: Ending) {
-        let now = Instant::now();
-        if let Some(stopping) = &mut self.stopping {
-            stopping.ending = if ending == Ending::Exit {
-                ending
-            } else {
-                stopping.ending
-            };
-            return self.leave_now(now);
-        }
-        for waiting in self.waiting.drain(..) {
-            let error = "the daemon is stopping".to_owned();
-            let _ = waiting.reply.send(Response::Failed {
-                exit: Exit::Failed.code(),
-                error,
-            });
-        }
-        let grace = self.grace();
-        info!(grace = ?grace, "stopping: running jobs may finish");
-        self.stopping = Some(Stopping {
-            ending,
-            now_at: now + grace,
-            kill_at: None,
-        });
-        let effects = self.children.stop(now);
-        self.carry_out(effects);
-    }
-
-    fn leave_now(&mut self, now: Instant) {
-        let Some(stopping) = &mut self.stopping else {
-            return;
-        };
-        if stopping.kill_at.is_none() {
-            warn!("stopping: running jobs are given back");
-            stopping.kill_at = Some(now + LAST_WORDS);
-            self.processes.send_all(|| ToWorker::Now);
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match &self.stopping {
-            Some(stopping) => Some(stopping.kill_at.unwrap_or(stopping.now_at)),
-            None => self.children.deadline(),
-        }
-    }
-
-    /// Does what is due by now.
-    fn on_time(&mut self) {
-        let now = Instant::now();
-        match &mut self.stopping {
-            None => {
-                let effects = self.children.next(now);
-                self.carry_out(effects);
-            }
-            Some(Stopping {
-                kill_at: Some(kill_at),
-                ..
-            }) if now >= *kill_at => {
-                *kill_at = now + LAST_WORDS;
-                self.processes.kill_all();
-            }
-            Some(Stopping {
-                kill_at: None,
-                now_at,
-                ..
-            }) if now >= *now_at => self.leave_now(now),
-            Some(_) => {}
-        }
-    }
-
-    fn end(self, ending: Ending, places: &Places) -> Result<(), Failure> {
-        if ending == Ending::Restart {
-            info!("restarting");
-            let error = handover::execute(&self.binary, self.sources, &self.pid_file);
-            let text = format!("cannot execute `{}`: {error}", self.binary.display());
-            error!("{text}");
-            return Err(Failure::new(Exit::Internal, text));
-        }
-        // Neither file matters once the lock is given up; the next start removes them.
-        let _ = std::fs::remove_file(&places.socket);
-        let _ = std::fs::remove_dir_all(&places.state_dir);
-        info!("stopped");
-        self.pid_file.release();
-        match (self.fatal, self.starter) {
-            (None, _) => Ok(()),
-            (Some(failure), None) => Err(failure),
-            (Some(failure), Some(starter)) => {
-                starter.failed(failure.exit, &failure.error);
-                Err(failure)
-            }
-        }
     }
 }

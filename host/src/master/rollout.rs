@@ -1,0 +1,155 @@
+//! How a generation takes over: what a reload begins, and how it ends.
+
+use std::{io, time::Instant};
+
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::{
+    Failure, Master,
+    children::{Effect, Id},
+    ending::Ending,
+    generation::Generation,
+};
+use crate::{control::Response, exit::Exit, ipc::ToWorker, observe::log};
+
+/// Who waits for a reload to end.
+pub(super) struct Waiting {
+    pub(super) generation: u64,
+    pub(super) reply: oneshot::Sender<Response>,
+}
+
+impl Master {
+    /// Starts the next generation with the settings and plugins of this moment.
+    ///
+    /// While one is on its way, the reload begins when that one has ended.
+    pub(super) fn reload(&mut self) -> Result<u64, Failure> {
+        if self.stopping.is_some() {
+            return Err(Failure::new(Exit::Failed, "the daemon is stopping"));
+        }
+        if let Some(under_way) = self.children.rolling_out() {
+            self.reload_again = true;
+            return Ok(under_way + 1);
+        }
+        log::reopen();
+        let number = self.last_generation + 1;
+        let generation = Generation::prepare(number, &self.sources)?;
+        info!("gen" = number, "reload: loading the new generation");
+        self.begin(generation);
+        Ok(number)
+    }
+
+    pub(super) fn begin(&mut self, generation: Generation) {
+        for warning in &generation.warnings {
+            warn!("{warning}");
+        }
+        let (number, seats) = (generation.number, generation.seats());
+        self.last_generation = number;
+        self.generations.insert(number, generation);
+        let effects = self.children.roll_out(number, seats, Instant::now());
+        self.carry_out(effects);
+    }
+
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Spawn {
+                    id,
+                    pool,
+                    nr,
+                    generation,
+                } => self.spawn(id, &pool, nr, generation),
+                Effect::Quiet(id) => self.processes.send(id, ToWorker::Quiet),
+                Effect::Kill(id) => self.processes.kill(id),
+                Effect::Current(generation) => self.on_current(generation),
+                Effect::Dropped { generation, error } => self.on_dropped(generation, error),
+                Effect::AllGone => {}
+            }
+        }
+        self.forget_generations();
+        self.answer_waiting();
+    }
+
+    pub(super) fn spawn(&mut self, id: Id, pool: &str, nr: u32, generation: u64) {
+        let outcome = match self.generations.get(&generation) {
+            Some(generation) => {
+                self.processes
+                    .spawn(id, nr, pool, generation, &mut self.outputs, &self.events)
+            }
+            None => Err(io::Error::other("its generation is gone")),
+        };
+        match outcome {
+            Ok(pid) => info!(worker = nr, "gen" = generation, pid, "starting"),
+            Err(error) => {
+                error!(worker = nr, "gen" = generation, error = %error, "cannot start a worker");
+                let effects =
+                    self.children
+                        .gone(id, &format!("cannot start a worker: {error}"), Instant::now());
+                self.carry_out(effects);
+            }
+        }
+    }
+
+    pub(super) fn on_current(&mut self, generation: u64) {
+        info!("gen" = generation, "serving");
+        if let Some(starter) = self.starter.take() {
+            starter.ready();
+        }
+    }
+
+    pub(super) fn on_dropped(&mut self, generation: u64, reason: String) {
+        if self.children.current() == 0 {
+            if self.stopping.is_none() {
+                self.fatal = Some(Failure::new(Exit::Failed, reason));
+                self.stop(Ending::Exit);
+            }
+            return;
+        }
+        error!("gen" = generation, error = %reason, "reload failed, the running generation goes on");
+        for waiting in self
+            .waiting
+            .extract_if(.., |waiting| waiting.generation == generation)
+        {
+            let _ = waiting.reply.send(Response::Failed {
+                exit: Exit::Failed.code(),
+                error: reason.clone(),
+            });
+        }
+    }
+
+    /// Lets go of generations that nobody serves any more, and of their plugins' descriptors.
+    pub(super) fn forget_generations(&mut self) {
+        let current = self.children.current();
+        let rolling_out = self.children.rolling_out();
+        let processes = &self.processes;
+        self.generations.retain(|number, _| {
+            *number == current || Some(*number) == rolling_out || processes.has_generation(*number)
+        });
+    }
+
+    pub(super) fn answer_waiting(&mut self) {
+        if !self.children.is_settled() {
+            return;
+        }
+        let current = self.children.current();
+        for waiting in self
+            .waiting
+            .extract_if(.., |waiting| waiting.generation <= current)
+        {
+            let _ = waiting.reply.send(Response::Reloaded { generation: current });
+        }
+        if std::mem::take(&mut self.reload_again)
+            && self.stopping.is_none()
+            && let Err(failure) = self.reload()
+        {
+            error!(error = %failure, "reload refused, the running generation goes on");
+            for waiting in self.waiting.drain(..) {
+                let response = Response::Failed {
+                    exit: failure.exit.code(),
+                    error: failure.error.clone(),
+                };
+                let _ = waiting.reply.send(response);
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! From settings to a running loop: everything that is opened, in order.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, mpsc},
+};
+use tracing::info;
+
+use super::{
+    Event, Failure, Master, Signal,
+    children::Children,
+    daemonize::Starter,
+    generation::Generation,
+    handover::Handover,
+    output::{Outputs, Watch},
+    pidfile::{self, PidFile},
+    processes::Processes,
+};
+use crate::{
+    config::{Daemon, Sources},
+    control::{self, server::Server},
+    exit::Exit,
+    ipc::scoreboard::Scoreboard,
+    observe::{log, status::Totals},
+};
+
+/// The files that belong to a daemon, beside its pid file.
+pub(super) struct Places {
+    pub(super) socket: PathBuf,
+    pub(super) state_dir: PathBuf,
+}
+
+/// Runs a master to its end. `handover` is what an earlier instance of this process left.
+///
+/// With a `starter`, the process that started the daemon is told when a generation serves.
+pub fn run(
+    sources: Sources,
+    handover: Option<Handover>,
+    starter: &mut Option<Starter>,
+) -> Result<(), Failure> {
+    let binary =
+        std::env::current_exe().map_err(|error| Failure::cannot("find the path of this binary", error))?;
+    let first = Generation::prepare(1, &sources)?;
+    let daemon = first.config.daemon.clone();
+    let pid_file = take_pid_file(&daemon, handover)?;
+    let places = Places {
+        socket: pidfile::socket_path(pid_file.path()),
+        state_dir: pidfile::state_dir(pid_file.path()),
+    };
+    pidfile::make_private(&places.state_dir)?;
+    // The duplicate is what workers inherit: their own standard error leads elsewhere.
+    let stderr = nix::unistd::dup(io::stderr())
+        .map_err(|error| Failure::cannot("keep standard error", error.into()))?;
+    let settings = log::settings(&daemon, stderr.as_raw_fd());
+    log::start(settings.clone(), None).map_err(|error| Failure::cannot("open the log", error))?;
+    let scoreboard = Scoreboard::create().map_err(|error| Failure::cannot("create the scoreboard", error))?;
+    let outputs =
+        Outputs::new(&places.state_dir).map_err(|error| Failure::cannot("use the state directory", error))?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::cannot("start the event loop", error))?;
+    runtime.block_on(async {
+        let (events, mut inbox) = mpsc::unbounded_channel();
+        listen(&events).map_err(|error| Failure::cannot("install signal handlers", error))?;
+        let _watch = watch_outputs(&places.state_dir, &events)?;
+        let server = serve_control(&places.socket, &events)?;
+        let mut master = Master {
+            sources,
+            binary,
+            instance: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_nanos() as u64),
+            started: Instant::now(),
+            pid_file,
+            children: Children::default(),
+            processes: Processes::new(scoreboard, stderr, settings),
+            outputs,
+            generations: BTreeMap::new(),
+            last_generation: 0,
+            totals: Totals::default(),
+            waiting: Vec::new(),
+            reload_again: false,
+            stopping: None,
+            starter: starter.take(),
+            fatal: None,
+            events,
+        };
+        info!(
+            pid = std::process::id(),
+            version = env!("CARGO_PKG_VERSION"),
+            "master started"
+        );
+        master.begin(first);
+        let ending = master.serve(&mut inbox).await;
+        server.answered().await;
+        master.end(ending, &places)
+    })
+}
+
+fn take_pid_file(daemon: &Daemon, handover: Option<Handover>) -> Result<PidFile, Failure> {
+    let Some(handover) = handover else {
+        return Ok(PidFile::acquire(&daemon.pid_file, daemon.private_dir.as_deref())?);
+    };
+    let file = handover
+        .pid_file()
+        .map_err(|error| Failure::cannot("take over the pid file", error))?;
+    Ok(PidFile::inherited(file, &handover.pid_path)?)
+}
+
+/// Turns signals into events.
+fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
+    let kinds = [
+        (SignalKind::terminate(), Some(Signal::Stop)),
+        (SignalKind::interrupt(), Some(Signal::Stop)),
+        (SignalKind::hangup(), Some(Signal::Reload)),
+        (SignalKind::user_defined1(), Some(Signal::Reload)),
+        (SignalKind::child(), None),
+    ];
+    for (kind, meaning) in kinds {
+        let mut stream = signal(kind)?;
+        let events = events.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                let event = meaning.map_or(Event::ChildExited, Event::Signal);
+                if events.send(event).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    // A restart blocked them until here.
+    nix::sys::signal::SigSet::all().thread_unblock()?;
+    Ok(())
+}
+
+fn watch_outputs(directory: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Watch, Failure> {
+    let grown = Arc::new(Notify::new());
+    let notified = grown.clone();
+    let watch = Watch::new(directory, move || grown.notify_one()).map_err(|error| {
+        Failure::new(
+            Exit::CannotCreate,
+            format!("cannot watch `{}`: {error}", directory.display()),
+        )
+    })?;
+    let events = events.clone();
+    tokio::spawn(async move {
+        loop {
+            notified.notified().await;
+            if events.send(Event::Output).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(watch)
+}
+
+fn serve_control(path: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Server, Failure> {
+    let (calls, mut inbox) = mpsc::unbounded_channel();
+    let server = control::server::serve(path, calls)
+        .map_err(|error| Failure::cannot(&format!("open control socket `{}`", path.display()), error))?;
+    let events = events.clone();
+    tokio::spawn(async move {
+        while let Some(call) = inbox.recv().await {
+            if events.send(Event::Call(call)).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(server)
+}
