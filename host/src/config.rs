@@ -193,7 +193,7 @@ pub struct Daemon {
     /// `None` where a pid file was named.
     #[serde(default)]
     pub private_dir: Option<PathBuf>,
-    /// How long running jobs may take to end at stop, restart and reload. Written in seconds.
+    /// How long running jobs may take to end at stop and restart. Written in seconds.
     pub grace: Duration,
     /// The log file; `None`: standard error.
     pub log_path: Option<PathBuf>,

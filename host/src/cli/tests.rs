@@ -212,7 +212,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
     Daemon:
           --daemonize[=<true|false>]  run in the background
           --pid-file <FILE>           pid file, which also names the control socket [default: asynccall-host/default.pid in $XDG_RUNTIME_DIR, else in a private directory in /tmp]
-          --grace <N>                 how long running jobs may take to end at stop, restart and reload [default: 30 s]
+          --grace <N>                 how long running jobs may take to end at stop and restart [default: 30 s]
           --log-path <FILE>           log to this file instead of standard error
           --log-format <WORD>         form of a log line: text, json [default: text]
           --log-level <LEVEL>         off, error, warn, info, debug or trace; by target as `info,mailer=debug` [default: info]

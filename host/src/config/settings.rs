@@ -262,7 +262,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Daemon, "pid_file", PidFile, "", "pid file, which also names the control socket")
         .flag("pid-file").php("pidFile"),
     Setting::new(Daemon, "grace", Duration { unit: Seconds, min: 0, max: DAY }, "30",
-        "how long running jobs may take to end at stop, restart and reload").flag("grace"),
+        "how long running jobs may take to end at stop and restart").flag("grace"),
     Setting::new(Daemon, "log_path", Path, "", "log to this file instead of standard error")
         .flag("log-path").php("logPath"),
     Setting::new(Daemon, "log_format", OneOf(&["text", "json"]), "text", "form of a log line").flag("log-format"),
