@@ -1,1 +1,24 @@
+//! Black-box tests of the built daemon: real beanstalkd, real plugins, real PHP, a real SMTP server.
+//!
+//! What the tests stand on is in [`support`]; each other module shows one side of the daemon. Tests run in
+//! parallel and share nothing but the built plugins: each has its own directory, queue server and pid file. Nothing
+//! here sleeps for luck: [`support::eventually`] asks until something is true.
 
+mod support;
+
+mod lifecycle;
+mod logs;
+mod main_job;
+mod outcomes;
+mod payloads;
+mod plugins;
+mod process_one;
+mod queue_server;
+mod recycling;
+mod reload;
+mod retries;
+mod settings;
+mod signals;
+mod status;
+mod tubes;
+mod wire;

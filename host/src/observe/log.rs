@@ -9,7 +9,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, IsTerminal, Write},
     os::{
-        fd::RawFd,
+        fd::{AsFd, RawFd},
         unix::fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
@@ -94,7 +94,7 @@ pub fn start(settings: Settings, worker: Option<WorkerIdentity>) -> io::Result<(
     let file = match &settings.path {
         Some(path) => open(path)?,
         // Standard error itself stays open for the life of the process: the log has a duplicate.
-        None if worker.is_none() => File::from(nix::unistd::dup(io::stderr())?),
+        None if worker.is_none() => File::from(io::stderr().as_fd().try_clone_to_owned()?),
         None => descriptors::claim_file(settings.stderr)?,
     };
     // The configuration was validated; an unreadable directive could only come from another version.
