@@ -58,8 +58,10 @@ pub fn run(
     };
     pidfile::make_private(&places.state_dir)?;
     // The duplicate is what workers inherit: their own standard error leads elsewhere.
-    let stderr = nix::unistd::dup(io::stderr())
-        .map_err(|error| Failure::cannot("keep standard error", error.into()))?;
+    let stderr = io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| Failure::cannot("keep standard error", error))?;
     let settings = log::settings(&daemon, stderr.as_raw_fd());
     log::start(settings.clone(), None).map_err(|error| Failure::cannot("open the log", error))?;
     let scoreboard = Scoreboard::create().map_err(|error| Failure::cannot("create the scoreboard", error))?;
