@@ -212,6 +212,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
     Daemon:
           --daemonize[=<true|false>]  run in the background
           --pid-file <FILE>           pid file, which also names the control socket [default: asynccall-host/default.pid in $XDG_RUNTIME_DIR, else in a private directory in /tmp]
+          --start-timeout <N>         how long a worker may take to load its plugins and make its handlers [default: 60 s]
           --grace <N>                 how long running jobs may take to end at stop and restart [default: 30 s]
           --log-path <FILE>           log to this file instead of standard error
           --log-format <WORD>         form of a log line: text, json [default: text]

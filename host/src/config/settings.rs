@@ -261,6 +261,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Daemon, "daemonize", Switch, "false", "run in the background").flag("daemonize").php("daemonize"),
     Setting::new(Daemon, "pid_file", PidFile, "", "pid file, which also names the control socket")
         .flag("pid-file").php("pidFile"),
+    Setting::new(Daemon, "start_timeout", Duration { unit: Seconds, min: 1, max: DAY }, "60",
+        "how long a worker may take to load its plugins and make its handlers").flag("start-timeout"),
     Setting::new(Daemon, "grace", Duration { unit: Seconds, min: 0, max: DAY }, "30",
         "how long running jobs may take to end at stop and restart").flag("grace"),
     Setting::new(Daemon, "log_path", Path, "", "log to this file instead of standard error")

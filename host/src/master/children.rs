@@ -52,6 +52,8 @@ pub struct Worker {
     pub since: Instant,
     /// It has asked for a successor.
     retiring: bool,
+    /// It took too long to become ready and is being killed.
+    overdue: bool,
 }
 
 /// What the master has to do.
@@ -72,6 +74,8 @@ pub enum Effect {
     Quiet(Id),
     /// Kill a worker that has not begun to work.
     Kill(Id),
+    /// Kill a worker that takes too long to begin.
+    Overdue(Id),
     /// The generation has taken over.
     Current(u64),
     /// The generation could not start; the one before goes on.
@@ -88,6 +92,15 @@ pub enum Effect {
 /// Name and number of seats of one pool.
 pub type Seats = BTreeMap<String, u32>;
 
+/// What a generation asks of its workers.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The pools and their seats.
+    pub seats: Seats,
+    /// How long a worker may take to become ready.
+    pub start_timeout: Duration,
+}
+
 /// How many workers of a pool are replaced at one time while their predecessors go on.
 const REPLACED_AT_ONCE: usize = 4;
 /// A worker that was ready for this long is no symptom of a crash loop.
@@ -99,7 +112,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 struct Rollout {
     generation: u64,
-    seats: Seats,
+    plan: Plan,
 }
 
 /// Failures of a seat in a row, and, while it waits, when it may be filled again.
@@ -113,7 +126,7 @@ struct Backoff {
 pub struct Children {
     workers: BTreeMap<Id, Worker>,
     current: u64,
-    seats: Seats,
+    plan: Plan,
     rollout: Option<Rollout>,
     backoffs: BTreeMap<(String, u32), Backoff>,
     stopping: bool,
@@ -155,9 +168,9 @@ impl Children {
     }
 
     /// Begins a new generation. The caller makes sure that none is on its way.
-    pub fn roll_out(&mut self, generation: u64, seats: Seats, now: Instant) -> Vec<Effect> {
+    pub fn roll_out(&mut self, generation: u64, plan: Plan, now: Instant) -> Vec<Effect> {
         debug_assert!(self.rollout.is_none(), "one rollout at a time");
-        self.rollout = Some(Rollout { generation, seats });
+        self.rollout = Some(Rollout { generation, plan });
         self.next(now)
     }
 
@@ -223,15 +236,18 @@ impl Children {
 
     /// When [`Children::next`] has to be called again although nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let waiting = self
+        let empty = self
             .every_seat()
             .filter(|(pool, nr)| !self.stopping && self.server(pool, *nr).is_none());
-        waiting.filter_map(|seat| self.backoffs.get(&seat)?.until).min()
+        let refills = empty.filter_map(|seat| self.backoffs.get(&seat)?.until);
+        let starts = self.workers.values().filter_map(|worker| self.start_by(worker));
+        refills.chain(starts).min()
     }
 
     /// What has to happen now.
     pub fn next(&mut self, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.give_up_on_the_overdue(now, &mut effects);
         if !self.stopping {
             self.advance_rollout(now, &mut effects);
             self.fill_seats(now, &mut effects);
@@ -241,6 +257,31 @@ impl Children {
             effects.push(Effect::AllGone);
         }
         effects
+    }
+
+    fn give_up_on_the_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let late: Vec<Id> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| self.start_by(worker).is_some_and(|start_by| start_by <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.overdue = true;
+                effects.push(Effect::Overdue(id));
+            }
+        }
+    }
+
+    /// When a worker that is starting is given up on.
+    fn start_by(&self, worker: &Worker) -> Option<Instant> {
+        let plan = match &self.rollout {
+            Some(rollout) if rollout.generation == worker.generation => &rollout.plan,
+            _ => &self.plan,
+        };
+        let waited_for = worker.state == State::Starting && !worker.overdue;
+        waited_for.then(|| worker.since + plan.start_timeout)
     }
 
     /// Starts the first workers of a new generation, or lets it take over when they are ready.
@@ -253,12 +294,14 @@ impl Children {
                 .find(|worker| worker.generation == generation && worker.pool == pool)
         };
         let missing: Vec<String> = rollout
+            .plan
             .seats
             .keys()
             .filter(|pool| first(pool).is_none())
             .cloned()
             .collect();
         let all_ready = rollout
+            .plan
             .seats
             .keys()
             .all(|pool| first(pool).is_some_and(|worker| worker.state == State::Ready));
@@ -267,7 +310,7 @@ impl Children {
         }
         if all_ready && let Some(rollout) = self.rollout.take() {
             self.current = rollout.generation;
-            self.seats = rollout.seats;
+            self.plan = rollout.plan;
             self.backoffs.clear();
             effects.push(Effect::Current(self.current));
         }
@@ -312,6 +355,7 @@ impl Children {
         for (id, worker) in &self.workers {
             let of_rollout = self.rolling_out() == Some(worker.generation);
             let has_seat = self
+                .plan
                 .seats
                 .get(&worker.pool)
                 .is_some_and(|seats| worker.nr < *seats);
@@ -356,7 +400,8 @@ impl Children {
 
     fn serves(&self, worker: &Worker) -> bool {
         let server = self.server(&worker.pool, worker.nr);
-        self.seats
+        self.plan
+            .seats
             .get(&worker.pool)
             .is_some_and(|seats| worker.nr < *seats)
             && server
@@ -365,7 +410,8 @@ impl Children {
     }
 
     fn every_seat(&self) -> impl Iterator<Item = (String, u32)> {
-        self.seats
+        self.plan
+            .seats
             .iter()
             .flat_map(|(pool, seats)| (0..*seats).map(|nr| (pool.clone(), nr)))
     }
@@ -380,6 +426,7 @@ impl Children {
             state: State::Starting,
             since: now,
             retiring: false,
+            overdue: false,
         };
         self.workers.insert(id, worker);
         effects.push(Effect::Spawn {

@@ -11,7 +11,7 @@ use crate::{
     plugin::registry::{self, Asked, Catalog, Request},
 };
 
-use super::{Failure, children::Seats};
+use super::{Failure, children::Plan};
 
 /// Settings and plugins, checked against each other.
 #[derive(Debug)]
@@ -66,13 +66,17 @@ impl Generation {
         })
     }
 
-    /// The pools and how many workers each has.
-    pub fn seats(&self) -> Seats {
-        self.config
-            .pools
-            .iter()
-            .map(|pool| (pool.name.clone(), pool.worker_num))
-            .collect()
+    /// What it asks of its workers.
+    pub fn plan(&self) -> Plan {
+        Plan {
+            seats: self
+                .config
+                .pools
+                .iter()
+                .map(|pool| (pool.name.clone(), pool.worker_num))
+                .collect(),
+            start_timeout: self.config.daemon.start_timeout,
+        }
     }
 
     /// A pool by name.

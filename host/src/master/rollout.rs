@@ -43,10 +43,10 @@ impl Master {
         for warning in &generation.warnings {
             warn!("{warning}");
         }
-        let (number, seats) = (generation.number, generation.seats());
+        let (number, plan) = (generation.number, generation.plan());
         self.last_generation = number;
         self.generations.insert(number, generation);
-        let effects = self.children.roll_out(number, seats, Instant::now());
+        let effects = self.children.roll_out(number, plan, Instant::now());
         self.carry_out(effects);
     }
 
@@ -61,6 +61,7 @@ impl Master {
                 } => self.spawn(id, &pool, nr, generation),
                 Effect::Quiet(id) => self.processes.send(id, ToWorker::Quiet),
                 Effect::Kill(id) => self.processes.kill(id),
+                Effect::Overdue(id) => self.kill_overdue(id),
                 Effect::Current(generation) => self.on_current(generation),
                 Effect::Dropped { generation, error } => self.on_dropped(generation, error),
                 Effect::AllGone => {}
@@ -88,6 +89,19 @@ impl Master {
                 self.carry_out(effects);
             }
         }
+    }
+
+    fn kill_overdue(&mut self, id: Id) {
+        let generation = self
+            .processes
+            .get(id)
+            .and_then(|process| self.generations.get(&process.generation));
+        let limit = generation.map_or(0, |generation| generation.config.daemon.start_timeout.as_secs());
+        let error = format!(
+            "the worker was not ready within {limit} s\n  hint: what its handler does in `new` takes too long, or raise --start-timeout"
+        );
+        self.processes.said(id, error);
+        self.processes.kill(id);
     }
 
     pub(super) fn on_current(&mut self, generation: u64) {

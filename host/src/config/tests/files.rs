@@ -28,6 +28,7 @@ ports = [25, 587]
 [daemon]
 daemonize = true
 pid_file = "/run/a.pid"
+start_timeout = 4
 grace = 3
 log_path = "a.log"
 log_format = "json"

@@ -46,6 +46,7 @@ fn the_defaults_are_those_of_the_php_library() {
         (&None, "info")
     );
     assert_eq!(config.daemon.grace, Duration::from_secs(30));
+    assert_eq!(config.daemon.start_timeout, Duration::from_secs(60));
     assert!(!config.plugins.allow_unsafe);
 }
 

@@ -1,10 +1,16 @@
 use super::*;
 
-fn seats(pools: &[(&str, u32)]) -> Seats {
-    pools
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+fn plan(pools: &[(&str, u32)]) -> Plan {
+    let seats = pools
         .iter()
         .map(|(pool, seats)| ((*pool).to_owned(), *seats))
-        .collect()
+        .collect();
+    Plan {
+        seats,
+        start_timeout: START_TIMEOUT,
+    }
 }
 
 /// Plays the master: carries out effects at once and keeps them for the test to look at.
@@ -29,7 +35,7 @@ impl Stage {
     }
 
     fn roll_out(&mut self, generation: u64, pools: &[(&str, u32)]) {
-        let effects = self.children.roll_out(generation, seats(pools), self.now);
+        let effects = self.children.roll_out(generation, plan(pools), self.now);
         self.log.extend(effects);
     }
 
@@ -221,4 +227,24 @@ fn a_worker_that_dies_while_quiet_is_not_replaced_twice() {
     let spawned = stage.spawned();
     stage.act(|children, now| children.gone(old, "", now));
     assert_eq!((stage.spawned(), stage.ready_of(1)), (spawned, 1));
+}
+
+#[test]
+fn a_worker_that_does_not_become_ready_in_time_is_killed_once_and_counts_as_failed() {
+    let mut stage = Stage::serving(&[("mail", 1)]);
+    stage.roll_out(2, &[("mail", 1)]);
+    let starting = stage.with_state(State::Starting)[0];
+    assert_eq!(stage.children.deadline(), Some(stage.now + START_TIMEOUT));
+    stage.now += START_TIMEOUT;
+    stage.act(Children::next);
+    stage.act(Children::next);
+    let overdue = |effect: &&Effect| **effect == Effect::Overdue(starting);
+    assert_eq!(stage.log.iter().filter(overdue).count(), 1);
+    assert_eq!(stage.children.deadline(), None);
+    stage.act(|children, now| children.gone(starting, "too late", now));
+    assert!(stage.log.contains(&Effect::Dropped {
+        generation: 2,
+        error: "too late".into()
+    }));
+    assert_eq!(stage.ready_of(1), 1);
 }
