@@ -6,19 +6,19 @@
 
 mod support;
 
-mod lifecycle;
-mod logs;
+//mod lifecycle;
+//mod logs;
 mod main_job;
 mod outcomes;
 mod payloads;
-mod plugins;
-mod process_one;
-mod queue_server;
-mod recycling;
-mod reload;
+//mod plugins;
+//mod process_one;
+//mod queue_server;
+//mod recycling;
+//mod reload;
 mod retries;
-mod settings;
-mod signals;
-mod status;
+//mod settings;
+//mod signals;
+//mod status;
 mod tubes;
 mod wire;
