@@ -3,7 +3,7 @@
 //! It is plain C on purpose: it outlives the library that describes the richer
 //! types, and plugins in other languages can write it by hand.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, mem::offset_of};
 
 /// The name of the exported [`Descriptor`].
 pub const DESCRIPTOR_SYMBOL: &str = "asynccall_plugin";
@@ -16,7 +16,21 @@ pub const KIND_ABI_STABLE: u32 = 1;
 
 /// Size of abi 1.0's [`Descriptor`] in bytes: the least that a plugin may state. It holds on 64-bit machines.
 pub const SIZE_1_0: usize = 80;
-const _: () = assert!(size_of::<Descriptor>() >= SIZE_1_0);
+
+// Nothing compares the descriptors of two sides, so their layout is held here: it is that of abi 1.0 for ever.
+const _: () = {
+    assert!(offset_of!(Descriptor, magic) == 0);
+    assert!(offset_of!(Descriptor, size) == 8);
+    assert!(offset_of!(Descriptor, kind) == 12);
+    assert!(offset_of!(Descriptor, abi_major) == 16);
+    assert!(offset_of!(Descriptor, abi_minor) == 18);
+    assert!(offset_of!(Descriptor, reserved) == 20);
+    assert!(offset_of!(Descriptor, name) == 24);
+    assert!(offset_of!(Descriptor, version) == 40);
+    assert!(offset_of!(Descriptor, toolchain) == 56);
+    assert!(offset_of!(Descriptor, entry) == 72);
+    assert!(size_of::<Descriptor>() >= SIZE_1_0);
+};
 
 /// A borrowed UTF-8 text that lives as long as the library.
 #[repr(C)]
@@ -54,7 +68,7 @@ pub struct Descriptor {
     pub abi_major: u16,
     /// The abi minor that the plugin was built for.
     pub abi_minor: u16,
-    /// Always 0.
+    /// Plugins write 0, hosts read nothing from it.
     pub reserved: u32,
     /// The plugin's package name.
     pub name: Text,
@@ -63,7 +77,8 @@ pub struct Descriptor {
     /// The compiler that built the plugin, for diagnostics only.
     pub toolchain: Text,
     /// Answers with the kind's own root: for [`KIND_ABI_STABLE`] a library header
-    /// (`abi_stable::library::LibHeader`) that lives as long as the library.
+    /// (`abi_stable::library::LibHeader`) that lives as long as the library. May be called from
+    /// any thread and more than once, with the same answer. Must not unwind.
     pub entry: extern "C" fn() -> *const c_void,
 }
 

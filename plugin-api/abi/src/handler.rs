@@ -9,6 +9,9 @@ use abi_stable::{sabi_trait, std_types::RBox};
 use crate::{job::RawJobRef, outcome::Outcome};
 
 /// One configured handler. A host calls it from any number of threads at once.
+///
+/// It is dropped at most once, on any thread, after the last call has returned; not at all
+/// where the process ends first. The drop must not unwind either.
 #[sabi_trait]
 pub trait RawHandler: Send + Sync {
     /// Runs one job to its end. Must not unwind.

@@ -12,7 +12,7 @@ use abi_stable::{
 /// Severity of a [`LogRecord`]: 1 error, 2 warn, 3 info, 4 debug, 5 trace. Other values read as trace.
 pub type Level = u8;
 
-/// One `name = value` of a [`LogRecord`].
+/// One `name = value` of a [`LogRecord`]. Frozen: no field is ever added.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct LogField<'a> {
@@ -24,7 +24,9 @@ pub struct LogField<'a> {
     pub json: bool,
 }
 
-/// One log event of a plugin.
+/// One log event of a plugin. Frozen: no field is ever added; what else there is to say goes into `fields`.
+///
+/// All of it is borrowed for the call.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct LogRecord<'a> {
@@ -45,6 +47,9 @@ pub struct LogRecord<'a> {
 }
 
 /// The host's functions. A later minor adds fields behind the last one; they read as absent in older hosts.
+///
+/// There is one host in a process, for all plugins and for ever. Its functions may be called from any
+/// thread, and none of them unwinds.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = HostApiRef)))]
@@ -54,7 +59,7 @@ pub struct HostApi {
     pub version: extern "C" fn() -> RStr<'static>,
     /// Whether an event of this level and target would be kept. Constant for the life of the process.
     pub log_enabled: extern "C" fn(level: Level, target: RStr<'_>) -> bool,
-    /// Writes one event. May be called from any thread.
+    /// Writes one event.
     #[sabi(last_prefix_field)]
     pub log: extern "C" fn(record: &LogRecord<'_>),
 }

@@ -32,7 +32,8 @@ pub trait RawJob: Send + Sync {
     /// The logical name of the tube; `-` where the server could not be asked.
     fn tube(&self) -> RStr<'_>;
 
-    /// 1 for the first try; 0 where the server could not be asked.
+    /// 1 for the first try, one more for every release, time-out and crash of a worker since; 0 where
+    /// the server could not be asked.
     fn attempt(&self) -> u32;
 
     /// Milliseconds until the queue server takes the job back.

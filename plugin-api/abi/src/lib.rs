@@ -15,11 +15,21 @@
 //!
 //! # What may change within abi 1
 //!
-//! A minor version may add a method with a default behind the last method of a
-//! trait, or a field behind the last field of [`host::HostApi`] and
-//! [`plugin::Plugin`]. Everything else is frozen: names of types, fields and
-//! methods, their order, the package name and the structs without a
-//! `last_prefix_field`. The layout check compares all of that by value.
+//! A minor version may add
+//!
+//! - a method with a default behind the last method of [`job::RawJob`] and [`handler::RawHandler`]: called on a side
+//!   that lacks it, the default of the calling side answers. A prefix type holds 64 at most;
+//! - a field behind the last field of [`host::HostApi`] and [`plugin::Plugin`]: it reads as `None` on a side that
+//!   lacks it. `last_prefix_field` stays where it is;
+//! - a field behind the last one of [`descriptor::Descriptor`], which `size` announces, and a key in the manifest;
+//! - a value of [`outcome::Verdict`] and [`plugin::CreateFailure`], within what older hosts take it for.
+//!
+//! Everything else is frozen: names of types, fields, methods and parameters, their order and types, the bounds of
+//! the traits, the package name and the structs without a `last_prefix_field`. The layout check compares all of that
+//! by value, except the descriptor, whose offsets are asserted where it is defined. A patch version changes none of it.
+//!
+//! A new field breaks whoever writes the struct out in full, so `asynccall-plugin-api` asks for one exact minor
+//! (`~1.0.0`), and the crate's version and [`ABI_MINOR`] rise together.
 #![warn(missing_docs)]
 // `sabi_trait` and `StableAbi` generate items of their own, with unsafe code and without docs.
 #![allow(
@@ -29,6 +39,7 @@
 #![allow(non_local_definitions, reason = "the code that sabi_trait generates has them")]
 
 pub mod descriptor;
+mod difference;
 pub mod handler;
 pub mod host;
 pub mod job;

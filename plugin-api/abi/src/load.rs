@@ -15,6 +15,7 @@ use abi_stable::{
 use crate::{
     ABI_MAJOR, ABI_MINOR,
     descriptor::{Descriptor, KIND_ABI_STABLE, MAGIC, SIZE_1_0, Text},
+    difference::{self, Interface},
     plugin::PluginRef,
 };
 
@@ -101,38 +102,49 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+/// Reads a field through the pointer: a reference would claim that the whole struct is there.
+macro_rules! field {
+    ($descriptor:expr, $field:ident) => {
+        (&raw const (*$descriptor).$field).read()
+    };
+}
+
 /// Reads a descriptor, the major first: nothing behind it is believed before it fits.
 ///
 /// # Safety
 ///
-/// `descriptor` points to readable memory of at least the size of the abi 1.0
-/// descriptor that stays valid for `'a`, and the texts that it points to do too.
+/// `descriptor` is aligned and points to readable memory of at least [`SIZE_1_0`]
+/// bytes that stays valid for `'a`, and the texts that it points to do too.
 pub unsafe fn identify<'a>(descriptor: *const Descriptor) -> Result<Identity<'a>, LoadError> {
-    // SAFETY: the caller promises a readable descriptor that lives for 'a. The
-    // fields that may be absent from a shorter one are read behind the size check.
-    let head = unsafe { &*descriptor };
-    if head.magic != MAGIC {
+    // SAFETY: the caller promises the bytes of abi 1.0's descriptor, and any bytes are integers.
+    let (magic, size, kind, abi) = unsafe {
+        (
+            field!(descriptor, magic),
+            field!(descriptor, size),
+            field!(descriptor, kind),
+            (field!(descriptor, abi_major), field!(descriptor, abi_minor)),
+        )
+    };
+    if magic != MAGIC {
         return Err(LoadError::Magic);
     }
-    if head.abi_major != ABI_MAJOR {
-        return Err(LoadError::Major {
-            plugin: (head.abi_major, head.abi_minor),
-        });
+    if abi.0 != ABI_MAJOR {
+        return Err(LoadError::Major { plugin: abi });
     }
-    if (head.size as usize) < SIZE_1_0 {
-        return Err(LoadError::Truncated { size: head.size });
+    if (size as usize) < SIZE_1_0 {
+        return Err(LoadError::Truncated { size });
     }
-    if head.kind != KIND_ABI_STABLE {
-        return Err(LoadError::Kind { kind: head.kind });
+    if kind != KIND_ABI_STABLE {
+        return Err(LoadError::Kind { kind });
     }
     Ok(Identity {
-        // SAFETY: the caller promises that the descriptor's texts live for 'a.
-        name: unsafe { text(head.name) }?,
+        // SAFETY: the field is one of abi 1.0, and the caller promises that the texts live for 'a.
+        name: unsafe { text(field!(descriptor, name)) }?,
         // SAFETY: as above.
-        version: unsafe { text(head.version) }?,
+        version: unsafe { text(field!(descriptor, version)) }?,
         // SAFETY: as above.
-        toolchain: unsafe { text(head.toolchain) }?,
-        abi: (head.abi_major, head.abi_minor),
+        toolchain: unsafe { text(field!(descriptor, toolchain)) }?,
+        abi,
     })
 }
 
@@ -154,9 +166,14 @@ unsafe fn text<'a>(text: Text) -> Result<&'a str, LoadError> {
 ///
 /// `descriptor` was accepted by [`identify`], and its library is never unloaded.
 pub unsafe fn root_module(descriptor: *const Descriptor) -> Result<PluginRef, LoadError> {
-    // SAFETY: `identify` accepted it and the library stays.
-    let descriptor = unsafe { &*descriptor };
-    let header = (descriptor.entry)();
+    // SAFETY: `identify` accepted it, the library stays, and the fields are of abi 1.0.
+    let (entry, abi) = unsafe {
+        (
+            field!(descriptor, entry),
+            (field!(descriptor, abi_major), field!(descriptor, abi_minor)),
+        )
+    };
+    let header = entry();
     if header.is_null() {
         return Err(layout("its entry gave no library header"));
     }
@@ -164,34 +181,29 @@ pub unsafe fn root_module(descriptor: *const Descriptor) -> Result<PluginRef, Lo
     // lives as long as the library. `AbiHeaderRef` is a transparent non-null reference to its first
     // field, and `upgrade` checks magic and version there before it believes the rest.
     let header: AbiHeaderRef = unsafe { std::mem::transmute(header) };
-    let header = header.upgrade().map_err(|error| layout(&error.to_string()))?;
+    let header = header.upgrade().map_err(layout)?;
 
     let IsLayoutChecked::Yes(theirs) = header.root_mod_consts().layout() else {
         return Err(layout("it was built without a layout to check"));
     };
     let ours = <PluginRef as StableAbi>::LAYOUT;
-    let (interface, implementation) = if (descriptor.abi_major, descriptor.abi_minor) < (ABI_MAJOR, ABI_MINOR)
-    {
-        (theirs, ours)
+    let taken = if abi < (ABI_MAJOR, ABI_MINOR) {
+        Interface::Plugin
     } else {
-        (ours, theirs)
+        Interface::Host
     };
-    check_layout_compatibility(interface, implementation).map_err(|error| layout(&error.to_string()))?;
+    let (interface, implementation) = taken.order(theirs, ours);
+    check_layout_compatibility(interface, implementation)
+        .map_err(|errors| layout(difference::in_one_line(&errors, taken)))?;
 
     // SAFETY: the layouts were found compatible, in the direction that the minors call for.
-    unsafe { header.unchecked_layout::<PluginRef>() }.map_err(|error| layout(&error.to_string()))
+    unsafe { header.unchecked_layout::<PluginRef>() }.map_err(layout)
 }
 
-/// abi_stable describes a difference in hundreds of lines; the first one that says something is kept.
-fn layout(text: &str) -> LoadError {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let found = lines
-        .clone()
-        .find(|line| line.to_ascii_lowercase().contains("error"));
+/// A difference in one line; abi_stable's own texts may have several.
+fn layout(difference: impl fmt::Display) -> LoadError {
+    let text = difference.to_string();
     LoadError::Layout {
-        difference: found
-            .or_else(|| lines.clone().next())
-            .unwrap_or("unknown")
-            .to_owned(),
+        difference: text.split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }

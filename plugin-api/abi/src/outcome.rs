@@ -7,7 +7,8 @@ use abi_stable::{
 
 /// How a job ended. An integer, so that a host meets unknown values without undefined behaviour.
 ///
-/// A host treats a value that it does not know as [`Verdict::RETRY`].
+/// A host treats a value that it does not know as [`Verdict::RETRY`], with delay and priority. So a later
+/// minor adds only verdicts for which that is a sensible reading.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Verdict(pub u8);
@@ -37,9 +38,11 @@ pub const PRIORITY_KEEP: i64 = -1;
 pub struct Outcome {
     /// How the job ended.
     pub verdict: Verdict,
-    /// Milliseconds until the next try, or [`DELAY_BY_POLICY`]. Only for [`Verdict::RETRY`].
+    /// Milliseconds until the next try, or [`DELAY_BY_POLICY`]. Only for [`Verdict::RETRY`]. The queue server
+    /// counts in seconds.
     pub delay_ms: u64,
     /// 0 (most urgent) to `u32::MAX` for a job that is released or buried, or [`PRIORITY_KEEP`].
+    /// Any other value reads as that.
     pub priority: i64,
     /// Why, in one line of UTF-8; empty where there is nothing to say.
     pub message: RString,

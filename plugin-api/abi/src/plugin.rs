@@ -16,6 +16,8 @@ use abi_stable::{
 use crate::{handler::RawHandlerBox, host::HostApiRef};
 
 /// Why a handler was not made. An integer for the same reason as [`crate::outcome::Verdict`].
+///
+/// A host treats a value that it does not know as [`CreateFailure::FAILED`].
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CreateFailure(pub u8);
@@ -47,7 +49,10 @@ pub struct CreateError {
 #[sabi(kind(Prefix(prefix_ref = PluginRef)))]
 #[sabi(missing_field(option))]
 pub struct Plugin {
-    /// Makes the handler of that name from its configuration, a JSON document.
+    /// Makes the handler of that name from its configuration, a JSON document; empty: there is none.
+    ///
+    /// May be called from any thread and several times, also for the same handler: each call makes one.
+    /// `host` is the same in all calls. Must not unwind.
     #[sabi(last_prefix_field)]
     pub create: extern "C" fn(
         host: HostApiRef,

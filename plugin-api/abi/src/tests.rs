@@ -71,3 +71,13 @@ fn a_descriptor_of_a_later_minor_may_be_longer() {
         Ok((1, crate::ABI_MINOR + 1))
     );
 }
+
+#[test]
+fn the_abi_version_is_the_version_of_the_package() {
+    let package = concat!(
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        ".",
+        env!("CARGO_PKG_VERSION_MINOR")
+    );
+    assert_eq!(package, format!("{}.{}", crate::ABI_MAJOR, crate::ABI_MINOR));
+}

@@ -1,0 +1,236 @@
+//! The versions of the abi that are tried, as edits of this workspace.
+
+use crate::tree::{Edit, behind, edit};
+
+const JOB: &str = "plugin-api/abi/src/job.rs";
+const HANDLER: &str = "plugin-api/abi/src/handler.rs";
+const HOST: &str = "plugin-api/abi/src/host.rs";
+const PLUGIN: &str = "plugin-api/abi/src/plugin.rs";
+const OUTCOME: &str = "plugin-api/abi/src/outcome.rs";
+const ABI: &str = "plugin-api/abi/src/lib.rs";
+const PACKAGE: &str = "plugin-api/abi/Cargo.toml";
+const WORKSPACE: &str = "Cargo.toml";
+const ADAPTER: &str = "plugin-api/src/adapter.rs";
+const EXPORT: &str = "plugin-api/src/export.rs";
+const TESTING: &str = "plugin-api/src/testing.rs";
+const LOADER: &str = "plugin-api/abi/examples/loader.rs";
+
+/// A line of [`LOADER`] behind which functions of the host can stand.
+const HOST_SIDE: &str = "static LOGS: Mutex<Vec<Value>> = Mutex::new(Vec::new());\n";
+
+/// Version 1.`minor`, in which every minor has added something to all that may grow.
+pub(crate) fn later_minor(minor: u16) -> Vec<Edit> {
+    let each = |write: &dyn Fn(u16) -> String| (1..=minor).map(write).collect::<String>();
+    let list = |write: &dyn Fn(u16) -> String| (1..=minor).map(write).collect::<Vec<_>>().join(", ");
+    let field = |k| format!("\n    pub later_{k}: extern \"C\" fn() -> u32,");
+    let method =
+        |answer: u16| move |k| format!("\n    fn later_{k}(&self) -> u32 {{\n        {answer}{k}\n    }}\n");
+    let default =
+        |k| format!("\n    /// Added later.\n    fn later_{k}(&self) -> u32 {{\n        0\n    }}\n");
+    let function =
+        |answer: u16| move |k| format!("\nextern \"C\" fn later_{k}() -> u32 {{\n    {answer}{k}\n}}\n");
+    let set = |k| format!(" later_{k},");
+    let mut edits = version(1, minor);
+    edits.extend([
+        behind(JOB, "    fn touch(&self) -> bool;\n", each(&default)),
+        behind(
+            HANDLER,
+            "    fn execute(&self, job: RawJobRef<'_>) -> Outcome;\n",
+            each(&default),
+        ),
+        behind(
+            HOST,
+            "    pub log: extern \"C\" fn(record: &LogRecord<'_>),",
+            each(&field),
+        ),
+        behind(
+            PLUGIN,
+            "    ) -> RResult<RawHandlerBox, CreateError>,",
+            each(&field),
+        ),
+        // The plugin's side answers 1k as a handler and 2k as a root module.
+        behind(
+            ADAPTER,
+            "impl<K, H: Run<K>> RawHandler for Adapter<K, H> {",
+            each(&method(1)),
+        ),
+        behind(EXPORT, "        create: adapter::create::<E>,", each(&set)),
+        behind(
+            EXPORT,
+            "const TOOLCHAIN: &str = env!(\"PLUGIN_TOOLCHAIN\");\n",
+            each(&function(2)),
+        ),
+        // It tells what it sees of the host's side with every job that is done.
+        behind(
+            ADAPTER,
+            "        host::connect(host, host::Place::Plugin);",
+            format!(
+                "SEEN.get_or_init(|| format!(\"{{:?}}\", [{}]));",
+                list(&|k| format!("host.later_{k}().map(|later| later())"))
+            ),
+        ),
+        behind(
+            ADAPTER,
+            "/// Marks the [`Run`] of a [`Handler`].\npub struct Blocking;\n",
+            "static SEEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();\n",
+        ),
+        edit(
+            ADAPTER,
+            "        let job = Job::new(job);",
+            format!(
+                "let seen = [{}]; let job = Job::new(job);",
+                list(&|k| format!("job.later_{k}()"))
+            ),
+        ),
+        edit(
+            ADAPTER,
+            "                ..Outcome::done()",
+            "message: format!(\"job {seen:?} host {}\", SEEN.get().unwrap()).into(), ..Outcome::done()",
+        ),
+        behind(TESTING, "            log,\n", each(&set)),
+        behind(TESTING, "fn api() -> HostApiRef {\n", each(&function(0))),
+        // The host's side answers 3k as a job and 4k as the host.
+        behind(LOADER, "impl RawJob for Lent<'_> {", each(&method(3))),
+        behind(LOADER, "        log,\n", each(&set)),
+        behind(LOADER, HOST_SIDE, each(&function(4))),
+        behind(
+            LOADER,
+            "        \"plugin\": identity.name,",
+            format!(
+                "\"handler\": [{}], \"root\": [{}],",
+                list(&|k| format!("handler.later_{k}()")),
+                list(&|k| format!("root.later_{k}().map(|later| later())"))
+            ),
+        ),
+    ]);
+    edits
+}
+
+/// Another version of the abi, as its package, its constants and its users state it.
+pub(crate) fn version(major: u16, minor: u16) -> Vec<Edit> {
+    let version = format!("\"{major}.{minor}.0\"");
+    vec![
+        edit(PACKAGE, "version = \"1.0.0\"", format!("version = {version}")),
+        edit(
+            WORKSPACE,
+            "asynccall-abi = { version = \"~1.0.0\"",
+            format!("asynccall-abi = {{ version = {version}"),
+        ),
+        edit(
+            ABI,
+            "pub const ABI_MAJOR: u16 = 1;",
+            format!("pub const ABI_MAJOR: u16 = {major};"),
+        ),
+        edit(
+            ABI,
+            "pub const ABI_MINOR: u16 = 0;",
+            format!("pub const ABI_MINOR: u16 = {minor};"),
+        ),
+    ]
+}
+
+/// Hosts in which something frozen is different, and what they say of this workspace's plugin.
+pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> {
+    let log_enabled = "pub log_enabled: extern \"C\" fn(level: Level,";
+    let body = "    fn body(&self) -> RSlice<'_, u8>;";
+    let log = "    pub log: extern \"C\" fn(record: &LogRecord<'_>),\n";
+    let last = "    #[sabi(last_prefix_field)]\n";
+    vec![
+        (
+            "added_field",
+            vec![
+                behind(
+                    OUTCOME,
+                    "    pub result: RVec<u8>,\n",
+                    "/// New.\npub later: u64,\n",
+                ),
+                behind(OUTCOME, "            result: RVec::new(),\n", "later: 0,\n"),
+            ],
+            "`Outcome`: 5 fields in the plugin, 6 fields in this host",
+        ),
+        (
+            "changed_field",
+            vec![
+                edit(OUTCOME, "pub delay_ms: u64,", "pub delay_ms: i64,"),
+                edit(
+                    OUTCOME,
+                    "DELAY_BY_POLICY: u64 = u64::MAX;",
+                    "DELAY_BY_POLICY: i64 = i64::MAX;",
+                ),
+            ],
+            "`Outcome.delay_ms`: `u64` in the plugin, `i64` in this host",
+        ),
+        (
+            "longer_prefix",
+            vec![
+                edit(HOST, last, ""),
+                behind(
+                    HOST,
+                    log,
+                    format!("{last}/// New.\npub later: extern \"C\" fn() -> u32,\n"),
+                ),
+                behind(LOADER, "        log,\n", "later,\n"),
+                behind(LOADER, HOST_SIDE, "extern \"C\" fn later() -> u32 { 0 }\n"),
+            ],
+            "`HostApi`: 3 fields that no minor lacks in the plugin, 4 fields that no minor lacks in this host",
+        ),
+        (
+            "renamed_method",
+            vec![
+                edit(JOB, "fn touch(", "fn extend("),
+                edit(LOADER, "fn touch(", "fn extend("),
+            ],
+            "`RawJob`: `touch` in the plugin, `extend` in this host",
+        ),
+        (
+            "inserted_method",
+            vec![
+                edit(JOB, body, format!("/// New.\nfn fresh(&self) -> u64;\n{body}")),
+                behind(
+                    LOADER,
+                    "impl RawJob for Lent<'_> {\n",
+                    "fn fresh(&self) -> u64 { 0 }\n",
+                ),
+            ],
+            "`RawJob`: `body` in the plugin, `fresh` in this host",
+        ),
+        (
+            "changed_answer",
+            vec![
+                edit(JOB, "fn attempt(&self) -> u32;", "fn attempt(&self) -> u64;"),
+                edit(LOADER, "fn attempt(&self) -> u32 {", "fn attempt(&self) -> u64 {"),
+            ],
+            "`RawJob.attempt.answer`: `u32` in the plugin, `u64` in this host",
+        ),
+        (
+            "changed_parameter",
+            vec![
+                edit(HOST, log_enabled, log_enabled.replace("Level", "u32")),
+                edit(LOADER, "fn log_enabled(level: u8,", "fn log_enabled(level: u32,"),
+            ],
+            "`HostApi.log_enabled.level`: `u8` in the plugin, `u32` in this host",
+        ),
+        (
+            "renamed_parameter",
+            vec![edit(HOST, log_enabled, log_enabled.replace("level", "severity"))],
+            "`HostApi.log_enabled`: `level,target` in the plugin, `severity,target` in this host",
+        ),
+        (
+            "lost_bound",
+            vec![edit(
+                HANDLER,
+                "pub trait RawHandler: Send + Sync {",
+                "pub trait RawHandler: Send {",
+            )],
+            "`RawHandler.obj`: the trait's bounds differ",
+        ),
+        (
+            "renamed_type",
+            vec![
+                edit(HOST, "pub struct LogField<'a> {", "pub struct LogPair<'a> {"),
+                edit(HOST, "RSlice<'a, LogField<'a>>,", "RSlice<'a, LogPair<'a>>,"),
+            ],
+            "`LogPair`: `LogField` in the plugin, `LogPair` in this host",
+        ),
+    ]
+}
