@@ -21,6 +21,7 @@ use super::{
 pub(crate) struct Host {
     directory: Directory,
     flags: Vec<OsString>,
+    log_level: &'static str,
     environment: Vec<(OsString, OsString)>,
     working_directory: Option<PathBuf>,
     pid_file: PathBuf,
@@ -40,7 +41,8 @@ impl Host {
         Host {
             pid_file: directory.path("host.pid"),
             directory,
-            flags: vec!["--log-level=debug".into()],
+            flags: Vec::new(),
+            log_level: "debug",
             environment: vec![("TZ".into(), "UTC".into())],
             working_directory: None,
             names_pid_file: true,
@@ -88,6 +90,12 @@ impl Host {
     /// Runs that many worker processes.
     pub(crate) fn workers(self, count: u32) -> Host {
         self.flag(format!("--worker-num={count}"))
+    }
+
+    /// Logs at another level than debug.
+    pub(crate) fn log_level(mut self, directives: &'static str) -> Host {
+        self.log_level = directives;
+        self
     }
 
     /// Reads a configuration file of this text.
@@ -180,6 +188,9 @@ impl Host {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.bare_command(words);
         command.args(&self.flags);
+        if !self.log_level.is_empty() {
+            command.args(["--log-level", self.log_level]);
+        }
         if self.names_pid_file {
             command.arg("--pid-file").arg(&self.pid_file);
         }
