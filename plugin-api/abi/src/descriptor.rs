@@ -55,7 +55,8 @@ impl Text {
 /// What a plugin says of itself, in plain C.
 ///
 /// `size` is the size of this struct as the plugin knows it: a host reads no
-/// field that ends behind it, so fields can be added at the end.
+/// field that ends behind it, so fields can be added at the end. What stands up to
+/// `abi_minor` stays there in every major: that is how two majors refuse each other in words.
 #[repr(C)]
 pub struct Descriptor {
     /// [`MAGIC`].
