@@ -6,19 +6,20 @@
 
 mod support;
 
-//mod lifecycle;
+mod abi;
+mod lifecycle;
 //mod logs;
 mod main_job;
 mod outcomes;
 mod payloads;
-//mod plugins;
+mod plugins;
 //mod process_one;
 //mod queue_server;
 //mod recycling;
 mod reload;
 mod retries;
-//mod settings;
+mod settings;
 mod signals;
-//mod status;
+mod status;
 mod tubes;
 mod wire;

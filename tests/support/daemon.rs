@@ -64,17 +64,13 @@ impl Daemon {
     /// Runs a command that finds the daemon by its pid file.
     #[track_caller]
     pub(crate) fn run(&self, words: &[&str]) -> Ended {
-        let mut words = words.to_vec();
-        let pid_file = self.host.held().to_str().expect("the path is text");
-        words.extend(["--pid-file", pid_file]);
-        self.host.run_bare(&words)
+        self.host.run_command(self.command(words))
     }
 
-    /// The same, while the test goes on.
-    #[track_caller]
+    /// The same, before it runs.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.host.bare_command(words);
-        command.arg("--pid-file").arg(self.host.held());
+        command.args(self.host.target());
         command
     }
 

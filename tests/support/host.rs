@@ -135,6 +135,14 @@ impl Host {
         self
     }
 
+    /// The flags with which a command finds the daemon.
+    pub(crate) fn target(&self) -> Vec<OsString> {
+        match self.names_pid_file {
+            true => vec!["--pid-file".into(), self.pid_file.clone().into()],
+            false => Vec::new(),
+        }
+    }
+
     /// Which pid file it holds.
     pub(crate) fn held(&self) -> &Path {
         &self.pid_file
@@ -174,14 +182,16 @@ impl Host {
     /// Starts it in the background, and answers when `start` has returned.
     #[track_caller]
     pub(crate) fn start_in_background(self) -> (Ended, Daemon) {
-        let host = self.flag("--log-path").log_path_last();
-        let ended = host.run(&["start"]);
-        (ended, Daemon::of(host, None))
+        self.run_in_background(&["start"])
     }
 
-    fn log_path_last(self) -> Host {
-        let path = self.log_file();
-        self.flag(path)
+    /// Runs a command that starts a daemon in the background.
+    #[track_caller]
+    pub(crate) fn run_in_background(self, words: &[&str]) -> (Ended, Daemon) {
+        let log = self.log_file();
+        let host = self.flag("--log-path").flag(log);
+        let ended = host.run(words);
+        (ended, Daemon::of(host, None))
     }
 
     /// The binary with a command, the flags and the environment.
@@ -191,9 +201,7 @@ impl Host {
         if !self.log_level.is_empty() {
             command.args(["--log-level", self.log_level]);
         }
-        if self.names_pid_file {
-            command.arg("--pid-file").arg(&self.pid_file);
-        }
+        command.args(self.target());
         command
     }
 
@@ -216,13 +224,19 @@ impl Host {
     /// Runs a command with all flags to its end.
     #[track_caller]
     pub(crate) fn run(&self, words: &[&str]) -> Ended {
-        self.ended(self.command(words).output().expect("the binary runs"))
+        self.run_command(self.command(words))
     }
 
     /// Runs a command with only these words to its end.
     #[track_caller]
     pub(crate) fn run_bare(&self, words: &[&str]) -> Ended {
-        self.ended(self.bare_command(words).output().expect("the binary runs"))
+        self.run_command(self.bare_command(words))
+    }
+
+    /// Runs a command to its end.
+    #[track_caller]
+    pub(crate) fn run_command(&self, mut command: Command) -> Ended {
+        self.ended(command.output().expect("the binary runs"))
     }
 
     /// The same, with a standard input.

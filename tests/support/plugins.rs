@@ -17,7 +17,13 @@ use serde_json::Value;
 use super::skip;
 
 /// The packages whose libraries the tests load.
-const PACKAGES: [&str; 4] = ["zoo-echo", "zoo-loud", "zoo-stillborn", "asynccall-mailer"];
+const PACKAGES: [&str; 5] = [
+    "zoo-echo",
+    "zoo-loud",
+    "zoo-pair",
+    "zoo-stillborn",
+    "asynccall-mailer",
+];
 
 /// The built daemon.
 pub(crate) fn daemon_binary() -> &'static Path {
@@ -48,12 +54,18 @@ pub(crate) fn other_echo() -> PathBuf {
 /// `echo`, built by another toolchain and in the release profile; `None`, said aloud, where none is installed.
 #[track_caller]
 pub(crate) fn foreign_echo() -> Option<PathBuf> {
+    foreign_echo_in("release")
+}
+
+/// The same in the profile `dev` or `release`.
+#[track_caller]
+pub(crate) fn foreign_echo_in(profile: &str) -> Option<PathBuf> {
     let Some(toolchain) = other_toolchain() else {
         skip("no second Rust toolchain is installed (`rustup toolchain install nightly`)");
         return None;
     };
     let mut cargo = Command::new("rustup");
-    cargo.args(["run", &toolchain, "cargo", "build", "--release"]);
+    cargo.args(["run", &toolchain, "cargo", "build", "--profile", profile]);
     cargo.arg("--target-dir").arg(target().0.join("foreign"));
     // What the running cargo has set is meant for its own toolchain.
     for variable in [
@@ -65,7 +77,22 @@ pub(crate) fn foreign_echo() -> Option<PathBuf> {
     ] {
         cargo.env_remove(variable);
     }
-    Some(collect("foreign", &build(cargo, &["zoo-echo"], &[])).join("libecho.so"))
+    let directory = format!("foreign-{profile}");
+    Some(collect(&directory, &build(cargo, &["zoo-echo"], &[])).join("libecho.so"))
+}
+
+/// The smallest host, `plugin-api/abi/examples/loader.rs`.
+#[track_caller]
+pub(crate) fn loader() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let mut cargo = cargo();
+        cargo.args(["--example", "loader"]);
+        let files = reported(cargo, &["asynccall-abi"], &[]);
+        let found = files.into_iter().find(|file| file.ends_with("examples/loader"));
+        found.expect("cargo tells where the example is")
+    });
+    built.clone()
 }
 
 /// The file name of a plugin's library.
@@ -95,7 +122,17 @@ fn target() -> (&'static Path, &'static str) {
 }
 
 /// Builds packages, and says where their libraries are.
-fn build(mut cargo: Command, packages: &[&str], environment: &[(&str, &str)]) -> Vec<PathBuf> {
+fn build(cargo: Command, packages: &[&str], environment: &[(&str, &str)]) -> Vec<PathBuf> {
+    let files = reported(cargo, packages, environment).into_iter();
+    // Dependencies report their proc macros, which are `.so` files as well, in `deps`.
+    files
+        .filter(|file| file.extension() == Some(OsStr::new("so")))
+        .filter(|file| file.parent().is_none_or(|parent| !parent.ends_with("deps")))
+        .collect()
+}
+
+/// Builds packages, and lists every file that came of it.
+fn reported(mut cargo: Command, packages: &[&str], environment: &[(&str, &str)]) -> Vec<PathBuf> {
     for package in packages {
         cargo.args(["--package", package]);
     }
@@ -117,11 +154,8 @@ fn build(mut cargo: Command, packages: &[&str], environment: &[(&str, &str)]) ->
         Some(files) => files.clone(),
         None => Vec::new(),
     });
-    let files = files.filter_map(|file| Some(PathBuf::from(file.as_str()?)));
-    // Dependencies report their proc macros, which are `.so` files as well, in `deps`.
     files
-        .filter(|file| file.extension() == Some(OsStr::new("so")))
-        .filter(|file| file.parent().is_none_or(|parent| !parent.ends_with("deps")))
+        .filter_map(|file| Some(PathBuf::from(file.as_str()?)))
         .collect()
 }
 

@@ -1,0 +1,278 @@
+//! The promise of the abi: plugins and hosts of every released minor, other toolchains, several handlers in a library.
+//!
+//! What was released lies in `tests/fixtures/abi`. The hosts here are the daemon and `plugin-api/abi/examples/loader.rs`.
+//! Minors that do not exist yet are tested beside the abi itself.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, Permissions},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{Beanstalkd, Host, plugin, plugins, skip};
+
+/// A plugin and a host, as they were when the minor was released.
+struct Released {
+    minor: String,
+    plugin: PathBuf,
+    loader: PathBuf,
+}
+
+/// Every released minor; none, said aloud, where the files cannot run.
+#[track_caller]
+fn released() -> Vec<Released> {
+    if !cfg!(all(
+        target_os = "linux",
+        target_arch = "x86_64",
+        target_env = "gnu"
+    )) {
+        skip("the released plugins are for x86_64 Linux with glibc");
+        return Vec::new();
+    }
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/abi");
+    let entries = fs::read_dir(directory).expect("the fixtures are there");
+    let directories = entries
+        .map(|entry| entry.expect("the fixtures can be listed").path())
+        .filter(|path| path.is_dir());
+    let released: Vec<_> = directories
+        .map(|directory| Released {
+            minor: file_name(&directory).to_owned(),
+            plugin: unpacked(&directory, "libecho.so"),
+            loader: unpacked(&directory, "loader"),
+        })
+        .collect();
+    assert!(released.iter().any(|released| released.minor == "1.0"));
+    released
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name()
+        .and_then(OsStr::to_str)
+        .expect("our names are text")
+}
+
+/// Unpacks a fixture into a directory of this process's own, where nobody else changes it.
+#[track_caller]
+fn unpacked(directory: &Path, name: &str) -> PathBuf {
+    let packed = fs::File::open(directory.join(format!("{name}.gz"))).expect("the fixture is there");
+    // Every system that can build this has gzip; a crate for two files would be more.
+    let output = Command::new("gzip")
+        .arg("-dc")
+        .stdin(packed)
+        .output()
+        .expect("gzip can be started");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("released")
+        .join(file_name(directory));
+    fs::create_dir_all(&to).expect("a directory");
+    let path = to.join(name);
+    let thread = std::thread::current().id();
+    let temporary = to.join(format!("{name}.{}.{thread:?}", std::process::id()));
+    fs::write(&temporary, output.stdout).expect("the file is written");
+    fs::set_permissions(&temporary, Permissions::from_mode(0o755)).expect("it is ours");
+    fs::rename(&temporary, &path).expect("the file is put in place");
+    path
+}
+
+/// Has plugins run one job each, all in one process of this host. One answer per plugin.
+#[track_caller]
+fn run(loader: &Path, body: &str, asked: &[(&Path, &str, &str)]) -> Vec<Value> {
+    let mut command = Command::new(loader);
+    for (plugin, handler, config) in asked {
+        command.arg(plugin).args([handler, config]);
+    }
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the loader can be started");
+    let mut stdin = child.stdin.take().expect("its input is ours");
+    stdin.write_all(body.as_bytes()).expect("it reads its input");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let answers: Vec<_> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect();
+    assert_eq!(answers.len(), asked.len(), "{}: {text}", output.status);
+    answers
+}
+
+/// The answer of an echo that has run the job.
+#[track_caller]
+fn assert_echoed(answer: &Value, body: &str) {
+    assert_eq!(answer["error"], Value::Null, "{answer}");
+    assert_eq!(answer["verdict"], 0, "{answer}");
+    assert_eq!(answer["result"], body, "{answer}");
+    let log = json!({
+        "level": 4, "job": 901, "target": "echo", "message": "echo",
+        "fields": {"tag": "blue", "bytes": body.len().to_string()},
+    });
+    assert_eq!(answer["logs"], json!([log]), "{answer}");
+}
+
+const BODY: &str = r#"{"a":[1,"二"]}"#;
+const CONFIG: &str = r#"{"tag":"blue"}"#;
+
+#[test]
+fn a_plugin_of_every_released_minor_runs_in_todays_host_also_beside_todays_plugin() {
+    for Released {
+        minor, plugin: old, ..
+    } in released()
+    {
+        let new = plugin("echo");
+        for order in [[&old, &new], [&new, &old]] {
+            let asked = order.map(|path| (path.as_path(), "echo", CONFIG));
+            for (path, answer) in order.iter().zip(run(&plugins::loader(), BODY, &asked)) {
+                assert_echoed(&answer, BODY);
+                if **path == old {
+                    let (major, number) = minor.split_once('.').expect("major and minor");
+                    assert_eq!(answer["abi"].to_string(), format!("[{major},{number}]"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn todays_plugin_runs_in_a_host_of_every_released_minor() {
+    for Released { minor, loader, .. } in released() {
+        let new = plugin("echo");
+        let [answer] = &run(&loader, BODY, &[(&new, "echo", CONFIG)])[..] else {
+            unreachable!("one answer for one plugin")
+        };
+        assert_echoed(answer, BODY);
+        let (major, number) = minor.split_once('.').expect("major and minor");
+        assert_eq!(answer["host_abi"].to_string(), format!("[{major},{number}]"));
+    }
+}
+
+#[test]
+fn a_released_plugin_keeps_its_promises_in_todays_host() {
+    let table = [
+        (
+            json!({"retry_in": 1.5}),
+            json!([1, 1500, "the payload asked for a retry"]),
+        ),
+        (json!({"bury": "broken"}), json!([2, null, "broken"])),
+        (json!({"fail": "no luck"}), json!([3, null, "no luck"])),
+    ];
+    for Released { plugin: old, .. } in released() {
+        for (payload, expected) in &table {
+            let [answer] = &run(&plugins::loader(), &payload.to_string(), &[(&old, "echo", "{}")])[..] else {
+                unreachable!("one answer for one plugin")
+            };
+            let said = json!([answer["verdict"], answer["delay_ms"], answer["message"]]);
+            assert_eq!(said, *expected);
+        }
+        let answers = run(
+            &plugins::loader(),
+            r#"{"panic":"on purpose"}"#,
+            &[
+                (&old, "echo", "{}"),
+                (&old, "ecko", "{}"),
+                (&old, "echo", r#"{"tga":1}"#),
+            ],
+        );
+        assert_eq!(answers[0]["verdict"], 4);
+        let message = answers[0]["message"].as_str().expect("a text");
+        assert!(message.starts_with("panicked at "), "{message}");
+        assert_eq!(
+            answers[1]["error"],
+            "create 0: no handler is called `ecko`, the plugin has `echo`"
+        );
+        assert_eq!(
+            answers[2]["error"],
+            "create 1: unknown field `tga`, expected `tag`"
+        );
+    }
+}
+
+#[test]
+fn the_daemon_runs_a_plugin_of_every_released_minor() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    for Released { minor, plugin, .. } in released() {
+        let daemon = Host::new(&queue).load(&plugin).tube(&minor).start();
+        let done = queue.put(&minor, r#"a:1:{s:1:"a";i:1;}"#);
+        let line = daemon.wait_for_settled(done);
+        assert!(line.contains("outcome=done settled=delete"), "{line}");
+        assert!(line.contains(r#"result="{\"a\":1}""#), "{line}");
+        let panicked = queue.put(&minor, r#"{"panic":"on purpose"}"#);
+        let line = daemon.wait_for_settled(panicked);
+        assert!(line.contains("outcome=exception settled=release"), "{line}");
+        let status = daemon.status();
+        assert_eq!(status["plugins"][0]["abi"], json!(minor), "{status}");
+        assert_eq!(status["totals"]["crashed"], 0, "{status}");
+    }
+}
+
+#[test]
+fn plugins_of_another_toolchain_run_in_todays_host_in_either_profile() {
+    for profile in ["dev", "release"] {
+        let Some(foreign) = plugins::foreign_echo_in(profile) else {
+            return;
+        };
+        let ours = plugin("echo");
+        let asked = [
+            (foreign.as_path(), "echo", CONFIG),
+            (ours.as_path(), "echo", CONFIG),
+        ];
+        for answer in run(&plugins::loader(), BODY, &asked) {
+            assert_echoed(&answer, BODY);
+        }
+    }
+}
+
+#[test]
+fn one_library_offers_several_handlers_of_either_kind() {
+    let pair = plugin("pair");
+    let answers = run(
+        &plugins::loader(),
+        "[1]",
+        &[
+            (&pair, "left", r#"{"side":"west"}"#),
+            (&pair, "right", r#"{"side":"east"}"#),
+            (&pair, "up", "{}"),
+        ],
+    );
+    assert_eq!(answers[0]["result"], r#"["left","west",[1]]"#);
+    assert_eq!(answers[0]["logs"][0]["job"], 901);
+    assert_eq!(answers[1]["result"], r#"["right","east",[1]]"#);
+    let log = &answers[1]["logs"][0];
+    assert_eq!(
+        (&log["message"], &log["job"]),
+        (&json!("from a task"), &json!(901))
+    );
+    assert_eq!(log["fields"], json!({"kind": "spawned"}));
+    assert_eq!(
+        answers[2]["error"],
+        "create 0: no handler is called `up`, the plugin has `left`, `right`"
+    );
+}
+
+#[test]
+fn the_daemon_gives_each_pool_its_handler_of_one_library() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let config = "[handler.left]\nside = \"west\"\n[handler.right]\nside = \"east\"\n\
+                  [[pool]]\nname = \"a\"\ntubes = [\"a\"]\nhandler = \"left\"\n\
+                  [[pool]]\nname = \"b\"\ntubes = [\"b\"]\nhandler = \"right\"\n";
+    let daemon = Host::new(&queue).plugin("pair").config(config).start();
+    let (left, right) = (queue.put("a", "[1]"), queue.put("b", "[2]"));
+    let line = daemon.wait_for_settled(left);
+    assert!(line.contains(r#"result="[\"left\",\"west\",[1]]""#), "{line}");
+    let line = daemon.wait_for_settled(right);
+    assert!(line.contains(r#"result="[\"right\",\"east\",[2]]""#), "{line}");
+    // A thread of the plugin's own runtime wrote this, in a task that only its span ties to the job.
+    daemon.wait_for_line(&[&format!("job={right}"), "kind=spawned", "from a task"]);
+}
