@@ -8,14 +8,14 @@ mod support;
 
 mod abi;
 mod lifecycle;
-//mod logs;
+mod logs;
 mod main_job;
 mod outcomes;
 mod payloads;
 mod plugins;
-//mod process_one;
-//mod queue_server;
-//mod recycling;
+mod process_one;
+mod queue_server;
+mod recycling;
 mod reload;
 mod retries;
 mod settings;

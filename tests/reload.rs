@@ -156,7 +156,7 @@ fn a_reload_keeps_the_old_generation_when_the_new_handler_cannot_be_made() {
     let Some(queue) = Beanstalkd::start() else { return };
     let daemon = with_own_echo(&queue).start();
     let stillborn = daemon.host().directory().copy(&plugin("stillborn"));
-    let mut refused_as = |how: &str| {
+    let refused_as = |how: &str| {
         let config = format!(
             "[plugins]\nload = [\"{}\"]\n[handler.stillborn]\nhow = \"{how}\"\n",
             stillborn.display()

@@ -29,7 +29,7 @@ pub(crate) use daemon::Daemon;
 pub(crate) use directory::Directory;
 pub(crate) use host::{Ended, Host};
 pub(crate) use plugins::plugin;
-pub(crate) use queue::{Beanstalkd, Job};
+pub(crate) use queue::Beanstalkd;
 pub(crate) use sink::Sink;
 
 /// How long anything may take before a test gives up. Only a failing test waits so long.

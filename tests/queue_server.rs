@@ -1,0 +1,124 @@
+//! The queue server comes, goes, and comes back.
+
+use asynccall_client::protocol::JobState;
+
+use crate::support::{Beanstalkd, Host, daemon::slots, eventually, processes, queue::php_tube};
+
+#[test]
+fn a_queue_server_that_is_down_at_start_is_waited_for() {
+    let Some(mut queue) = Beanstalkd::start() else {
+        return;
+    };
+    queue.halt();
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    let line = daemon.wait_for_line(&["cannot reach the queue server"]);
+    assert!(
+        line.contains(" WARN ") && line.contains(&format!(":{}", queue.port())),
+        "{line}"
+    );
+    let status = daemon.status();
+    assert!(slots(&status).all(|slot| slot["state"] == "away"), "{status}");
+    assert!(queue.resume(), "its port is still free");
+    let job = queue.put("t", "1");
+    queue.wait_until_gone(job);
+}
+
+#[test]
+fn start_in_the_background_returns_although_the_queue_server_is_down() {
+    let Some(mut queue) = Beanstalkd::start() else {
+        return;
+    };
+    queue.halt();
+    let (ended, _daemon) = Host::new(&queue).plugin("echo").tube("t").start_in_background();
+    ended.succeeded();
+    assert!(queue.resume(), "its port is still free");
+    let job = queue.put("t", "1");
+    queue.wait_until_gone(job);
+}
+
+#[test]
+fn a_queue_server_that_was_restarted_is_watched_again_and_its_jobs_are_done() {
+    let Some(mut queue) = Beanstalkd::start() else {
+        return;
+    };
+    let host = Host::new(&queue).plugin("echo").tube("a").tube("b").workers(2);
+    let daemon = host.start();
+    let delayed = queue.put("a", r#"{"retry_in": 2}"#);
+    queue.wait_for(delayed, JobState::Delayed);
+    queue.halt();
+    daemon.wait_for_line(&["queue server"]);
+    assert!(queue.resume(), "its port is still free");
+    for tube in ["a", "b", &php_tube("a"), &php_tube("b")] {
+        let job = queue.put(tube, "1");
+        queue.wait_until_gone(job);
+    }
+    let left = queue.put("default", "1");
+    let job = queue.put("b", "1");
+    queue.wait_until_gone(job);
+    assert_eq!(
+        queue.job(left).map(|job| job.state),
+        Some(JobState::Ready),
+        "`default` is ignored again"
+    );
+    // What was kept in the binlog is handed out as well.
+    eventually("the old job is handed out again", || {
+        queue
+            .job(delayed)
+            .filter(|job| job.releases > 0 && job.reserves > 0)
+    });
+    assert_eq!(
+        daemon.lines_with(&["starting"]).len(),
+        2,
+        "no worker was lost with the server"
+    );
+}
+
+#[test]
+fn a_job_whose_connection_was_lost_is_not_settled_twice() {
+    let Some(mut queue) = Beanstalkd::start() else {
+        return;
+    };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    let job = queue.put("t", r#"{"sleep_ms": 1500}"#);
+    daemon.wait_until_running(job);
+    queue.halt();
+    assert!(queue.resume(), "its port is still free");
+    let id = format!("job={job}");
+    let line = daemon.wait_for_line(&[&id, "settled=unknown"]);
+    assert!(line.contains(" WARN ") && line.contains("outcome=done"), "{line}");
+    // The server kept it, so it runs again: at least once.
+    queue.wait_until_gone(job);
+    assert_eq!(daemon.total("done"), 1);
+}
+
+#[test]
+fn an_idle_worker_does_not_spin() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--reserve-timeout=1")
+        .start();
+    let worker = daemon.workers()[0];
+    let reserves = || queue.stat("cmd-reserve-with-timeout");
+    let (ticks, begun) = (processes::cpu_ticks(worker), reserves());
+    eventually("three reserves wait in vain", || {
+        (reserves() >= begun + 3).then_some(())
+    });
+    let used = processes::cpu_ticks(worker) - ticks;
+    assert!(used <= 20, "{used} ticks of 10 ms in three seconds of idleness");
+}
+
+#[test]
+fn a_job_whose_time_ran_out_is_handed_out_again_and_the_late_answer_is_dropped() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").workers(2).start();
+    let job = queue.put_with_ttr("t", 1, r#"{"sleep_ms": 4000}"#);
+    // Which of the two comes too late is beanstalkd's choice: it takes a delete of a ready job from anyone.
+    let line = daemon.wait_for_line(&[&format!("job={job}"), "settled=lost"]);
+    assert!(
+        line.contains(" WARN ") && line.contains("its time to run was over"),
+        "{line}"
+    );
+    assert!(daemon.total("done") <= 1);
+}
