@@ -200,8 +200,9 @@ fn the_log_file_that_cannot_be_opened_is_said_before_anything_starts() {
         .flag("--log-path=/nowhere/host.log");
     insta::assert_snapshot!(host.run(&["run"]), @r"
     exit 73
-    error: cannot open the log: No such file or directory (os error 2)
+    error: cannot open log file `/nowhere/host.log`: No such file or directory (os error 2)
     ");
+    assert!(!host.held().exists(), "nothing is left behind");
 }
 
 #[test]

@@ -51,19 +51,20 @@ pub fn run(
         std::env::current_exe().map_err(|error| Failure::cannot("find the path of this binary", error))?;
     let first = Generation::prepare(1, &sources)?;
     let daemon = first.config.daemon.clone();
-    let pid_file = take_pid_file(&daemon, handover)?;
-    let places = Places {
-        socket: pidfile::socket_path(pid_file.path()),
-        state_dir: pidfile::state_dir(pid_file.path()),
-    };
-    pidfile::make_private(&places.state_dir)?;
     // The duplicate is what workers inherit: their own standard error leads elsewhere.
     let stderr = io::stderr()
         .as_fd()
         .try_clone_to_owned()
         .map_err(|error| Failure::cannot("keep standard error", error))?;
     let settings = log::settings(&daemon, stderr.as_raw_fd());
-    log::start(settings.clone(), None).map_err(|error| Failure::cannot("open the log", error))?;
+    // Before the pid file is taken, which a start that fails here would leave behind.
+    log::start(settings.clone(), None).map_err(|error| cannot_log(&daemon, error))?;
+    let pid_file = take_pid_file(&daemon, handover)?;
+    let places = Places {
+        socket: pidfile::socket_path(pid_file.path()),
+        state_dir: pidfile::state_dir(pid_file.path()),
+    };
+    pidfile::make_private(&places.state_dir)?;
     let scoreboard = Scoreboard::create().map_err(|error| Failure::cannot("create the scoreboard", error))?;
     let outputs =
         Outputs::new(&places.state_dir).map_err(|error| Failure::cannot("use the state directory", error))?;
@@ -108,6 +109,13 @@ pub fn run(
         server.answered().await;
         master.end(ending, &places)
     })
+}
+
+fn cannot_log(daemon: &Daemon, error: io::Error) -> Failure {
+    match &daemon.log_path {
+        Some(path) => Failure::cannot(&format!("open log file `{}`", path.display()), error),
+        None => Failure::cannot("log to standard error", error),
+    }
 }
 
 fn take_pid_file(daemon: &Daemon, handover: Option<Handover>) -> Result<PidFile, Failure> {
