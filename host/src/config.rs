@@ -142,6 +142,10 @@ pub struct Pool {
     pub max_request: u64,
     /// The age before which `max_request` replaces no worker. Written in seconds.
     pub min_lifetime: Duration,
+    /// How long a job may run; zero = without limit. Written in seconds.
+    pub max_runtime: Duration,
+    /// Time between asking a job past `max_runtime` to give up and giving it back. Written in seconds.
+    pub cancel_grace: Duration,
     /// The period of a worker's periodic work. Written in milliseconds.
     pub cron: Duration,
     /// Who decides about the retry of a failed job.

@@ -34,6 +34,8 @@ pub enum Failure {
     Failed,
     /// It panicked or raised an exception.
     Exception,
+    /// It ran too long and was given up on.
+    TimedOut,
 }
 
 /// What the queue server knows of a job.
@@ -134,6 +136,7 @@ pub fn decide(
             let delay = backoff_delay(facts, &settings.backoff);
             Disposition::new(Action::Release { delay }, "the handler asked for it")
         }
+        Failure::TimedOut => of_pool(facts, settings),
         Failure::Failed | Failure::Exception => {
             of_message(failure, message, now).unwrap_or_else(|| of_pool(facts, settings))
         }

@@ -205,6 +205,8 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --reserve-timeout <N>  longest wait of one reserve [default: 2 s]
           --max-request <N>      jobs after which a worker is replaced; 0 = never [default: 1000]
           --min-lifetime <N>     age before which `max-request` replaces no worker [default: 60 s]
+          --max-runtime <N>      how long a job may run; 0 = without limit [default: 3600 s]
+          --cancel-grace <N>     time between asking a job past `max-runtime` to give up and giving it back [default: 10 s]
           --cron <N>             period of each worker's periodic work [default: 200 ms]
           --retry <WORD>         who decides on a retry, the job's message before the pool or the pool alone: message, pool [default: message]
           --max-attempts <N>     attempts after which a failing job is buried [default: 25]

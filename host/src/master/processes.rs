@@ -358,6 +358,7 @@ impl Master {
         self.totals.released += counts.released;
         self.totals.buried += counts.buried;
         self.totals.failed += counts.failed;
+        self.totals.timed_out += counts.timed_out;
         let (ended, orderly) = ending(process.exit);
         let reason = process.said.clone().unwrap_or_else(|| match &process.last_line {
             Some(line) => format!("the worker ended before it was ready: {ended}\n  its last line: {line}"),

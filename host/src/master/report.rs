@@ -23,6 +23,7 @@ impl Master {
                 totals.released += counts.released;
                 totals.buried += counts.buried;
                 totals.failed += counts.failed;
+                totals.timed_out += counts.timed_out;
             }
         }
         status::Status {

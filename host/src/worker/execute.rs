@@ -57,6 +57,7 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
         tube: tube.map_or_else(|| shared.unknown_tube.clone(), |index| shared.tubes.name(index)),
         handler: shared.handler_name.clone(),
     }));
+    shared.have_watched();
     let job = LentJob::new(id, body, line, &shared.tubes);
     let at_most_once = asks_for_at_most_once(shared, body);
     if at_most_once && !delete_before_running(line, id) {
@@ -174,14 +175,14 @@ fn decide(
             priority,
         },
         None => {
-            let Some(stats) = job.stats() else {
+            let Some(known) = job.facts() else {
                 answer.log("lost", None, "the job is not ours any more");
                 return None;
             };
-            let priority = wished.unwrap_or(stats.priority);
+            let priority = wished.unwrap_or(known.priority);
             Facts {
                 id: job.id().0,
-                attempt: stats.attempt,
+                attempt: known.attempt,
                 priority,
             }
         }

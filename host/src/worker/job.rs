@@ -1,9 +1,6 @@
 //! A reserved job as it is lent to a handler: the host's side of [`RawJob`].
 
-use std::{
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::OnceLock;
 
 use asynccall_abi::{
     abi_stable::{
@@ -17,34 +14,20 @@ use asynccall_client::{
     payload::{self, Format, Limits},
     protocol::JobId,
 };
-use tracing::warn;
 
-use super::{slot::Line, tubes::Tubes};
-use crate::observe::{line::chain, log};
+use super::{facts::Facts, slot::Line, tubes::Tubes};
+use crate::{
+    ipc::scoreboard::monotonic_ns,
+    observe::{line::chain, log},
+};
 
-/// What the queue server said of a job.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stats {
-    /// Index of the logical tube; none where the job came from a tube that this pool does not name.
-    pub(super) tube: Option<usize>,
-    /// 1 for the first try.
-    pub(super) attempt: u32,
-    /// The job's priority.
-    pub(super) priority: u32,
-    age: Duration,
-    ttr: Duration,
-}
-
-/// A job in hand, and what was learnt of it.
+/// A job in hand.
 pub(super) struct LentJob<'a> {
     id: JobId,
     body: &'a [u8],
     line: &'a Line,
     tubes: &'a Tubes,
     json: OnceLock<Result<View, String>>,
-    stats: OnceLock<Option<Stats>>,
-    /// When the server takes the job back; known once `stats` is.
-    deadline: Mutex<Option<Instant>>,
 }
 
 enum View {
@@ -62,8 +45,6 @@ impl<'a> LentJob<'a> {
             line,
             tubes,
             json: OnceLock::new(),
-            stats: OnceLock::new(),
-            deadline: Mutex::new(None),
         }
     }
 
@@ -77,49 +58,13 @@ impl<'a> LentJob<'a> {
         self.id
     }
 
-    /// Asks the queue server, once; `None` where the job or the connection is lost.
-    pub(super) fn stats(&self) -> Option<Stats> {
-        *self.stats.get_or_init(|| {
-            let stats = self.ask()?;
-            if let Some(index) = stats.tube {
-                self.line.row().learn_tube(index);
-                log::set_tube(&self.tubes.name(index));
-            }
-            Some(stats)
-        })
-    }
-
-    fn ask(&self) -> Option<Stats> {
-        let answer = self.line.ask(|connection| {
-            Ok(connection.stats_job(self.id)?.map(|stats| {
-                let held = stats.timeouts + stats.releases + stats.kicks + 1;
-                let crashes = stats.reserves.saturating_sub(held);
-                let attempt = stats.releases + stats.timeouts + crashes + 1;
-                let known = Stats {
-                    tube: self.tubes.index(stats.tube),
-                    attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-                    priority: stats.pri,
-                    age: Duration::from_secs(stats.age),
-                    ttr: Duration::from_secs(stats.ttr),
-                };
-                (known, Duration::from_secs(stats.time_left))
-            }))
-        });
-        match answer {
-            Ok(Some((stats, left))) => {
-                *self.deadline() = Some(Instant::now() + left);
-                Some(stats)
-            }
-            Ok(None) => None,
-            Err(error) => {
-                warn!(error = %error, "cannot ask the queue server about the job");
-                None
-            }
+    /// What the queue server knows of it; `None` where the job or the connection is lost.
+    pub(super) fn facts(&self) -> Option<Facts> {
+        let facts = self.line.facts(self.id);
+        if let Some(index) = facts.and_then(|facts| facts.tube) {
+            log::set_tube(&self.tubes.name(index));
         }
-    }
-
-    fn deadline(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+        facts
     }
 
     fn make_view(&self) -> Result<View, String> {
@@ -150,27 +95,25 @@ impl RawJob for LentJob<'_> {
     }
 
     fn tube(&self) -> RStr<'_> {
-        let index = self.tubes.only().or_else(|| self.stats()?.tube);
+        let index = self.tubes.only().or_else(|| self.facts()?.tube);
         index.map_or("-", |index| self.tubes.name_str(index)).into()
     }
 
     fn attempt(&self) -> u32 {
-        self.stats().map_or(0, |stats| stats.attempt)
+        self.facts().map_or(0, |facts| facts.attempt)
     }
 
     fn remaining_ms(&self) -> u64 {
-        let deadline = self.stats().and_then(|_| *self.deadline());
-        deadline.map_or(UNKNOWN, |deadline| {
-            deadline.saturating_duration_since(Instant::now()).as_millis() as u64
-        })
+        let left = |facts: Facts| facts.deadline_ns.saturating_sub(monotonic_ns()) / 1_000_000;
+        self.facts().map_or(UNKNOWN, left)
     }
 
     fn age_ms(&self) -> u64 {
-        self.stats().map_or(UNKNOWN, |stats| stats.age.as_millis() as u64)
+        self.facts().map_or(UNKNOWN, |facts| facts.age.as_millis() as u64)
     }
 
     fn priority(&self) -> u64 {
-        self.stats().map_or(UNKNOWN, |stats| stats.priority.into())
+        self.facts().map_or(UNKNOWN, |facts| facts.priority.into())
     }
 
     fn cancelled(&self) -> bool {
@@ -178,13 +121,6 @@ impl RawJob for LentJob<'_> {
     }
 
     fn touch(&self) -> bool {
-        let touched = self
-            .line
-            .ask(|connection| connection.touch(self.id))
-            .unwrap_or(false);
-        if let Some(stats) = self.stats.get().copied().flatten().filter(|_| touched) {
-            *self.deadline() = Some(Instant::now() + stats.ttr);
-        }
-        touched
+        self.line.touch(self.id)
     }
 }

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynccall_client::protocol::JobId;
+use asynccall_client::{
+    connection::{Connection, ConnectionError, Released},
+    protocol::JobId,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use tracing::{error, warn};
@@ -20,10 +23,15 @@ use tracing::{error, warn};
 use super::{
     Shared,
     slot::{self, Line, Settler},
+    watch::Overrun,
 };
 use crate::{
     exit::Exit,
-    ipc::{Link, Retirement, ToMaster, ToWorker, scoreboard::State},
+    ipc::{
+        Link, Retirement, ToMaster, ToWorker,
+        scoreboard::{State, monotonic_ns},
+    },
+    policy::Action,
 };
 
 /// A reserve that waits for less than this may have a job on its way: it is not half-closed yet.
@@ -51,10 +59,12 @@ pub(super) fn install_signals() -> io::Result<()> {
         .map_err(|_| io::Error::other("signals were installed twice"))
 }
 
-struct Keeper {
+pub(super) struct Keeper {
     link: Link,
-    shared: Arc<Shared>,
-    lines: Vec<Arc<Line>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) lines: Vec<Arc<Line>>,
+    /// By line: the job that was asked to give up.
+    pub(super) overruns: Vec<Option<Overrun>>,
     threads: Vec<JoinHandle<()>>,
     /// The master was told that the limit is reached.
     retired: bool,
@@ -84,6 +94,7 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
     let mut keeper = Keeper {
         link,
         shared,
+        overruns: vec![None; lines.len()],
         lines,
         threads,
         retired: false,
@@ -114,12 +125,19 @@ fn start(line: Arc<Line>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
 impl Keeper {
     fn keep(&mut self, bell: &UnixStream) -> io::Result<Exit> {
         loop {
-            if self.threads.iter().all(JoinHandle::is_finished) {
+            if self
+                .lines
+                .iter()
+                .zip(&self.threads)
+                .all(|(line, thread)| thread.is_finished() || line.is_given_back())
+            {
                 return Ok(Exit::Ok);
             }
             self.mind_the_limit()?;
+            let look = self.watch_jobs()?;
             let hurry = self.shared.is_quiet() && !self.end_waiting_reserves()?;
-            self.wait(bell, hurry)?;
+            let due = [look, hurry.then_some(SETTLED_WAIT), self.limit_due_in()];
+            self.wait(bell, due.into_iter().flatten().min())?;
             while self.link_has_message()? {
                 match self.link.receive()? {
                     Some(ToWorker::Quiet) => self.go_quiet(),
@@ -137,7 +155,7 @@ impl Keeper {
     }
 
     /// Sleeps until something has happened or is due.
-    fn wait(&self, mut bell: &UnixStream, hurry: bool) -> io::Result<()> {
+    fn wait(&self, mut bell: &UnixStream, due: Option<Duration>) -> io::Result<()> {
         let Some(mut signals) = SIGNALS.get() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -148,11 +166,6 @@ impl Keeper {
         if !self.orphaned {
             waited.push(PollFd::new(self.link.socket().as_fd(), PollFlags::POLLIN));
         }
-        let due = if hurry {
-            Some(SETTLED_WAIT)
-        } else {
-            self.limit_due_in()
-        };
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             PollTimeout::try_from(due + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
         });
@@ -217,11 +230,11 @@ impl Keeper {
         let mut all_ended = true;
         for (line, thread) in self.lines.iter().zip(&self.threads) {
             let activity = line.row().activity();
-            if thread.is_finished() || activity.state == State::Running {
+            if thread.is_finished() || line.is_given_back() || activity.state == State::Running {
                 continue;
             }
             all_ended = false;
-            let waited = crate::ipc::scoreboard::monotonic_ns().saturating_sub(activity.since_ns);
+            let waited = monotonic_ns().saturating_sub(activity.since_ns);
             if activity.state == State::Idle && waited >= SETTLED_WAIT.as_nanos() as u64 {
                 line.half_close();
             }
@@ -233,13 +246,25 @@ impl Keeper {
         Ok(all_ended)
     }
 
+    /// The worker leaves, although that slot's handler may never end. A successor is asked for at once.
+    pub(super) fn leave_without(&mut self, line: &Line) -> io::Result<()> {
+        warn!(job = line.job().0, "the worker leaves: its handler does not end");
+        self.go_quiet();
+        if !self.said_quiet && !self.orphaned {
+            self.said_quiet = true;
+            self.link.send(&ToMaster::Quiet)?;
+        }
+        Ok(())
+    }
+
     /// Gives back what runs and answers with the exit code of a worker that leaves at once.
     fn leave_now(&self) -> Exit {
         self.go_quiet();
         for line in &self.lines {
             line.cancel();
             if line.claim(Settler::Keeper) {
-                give_back(line, line.job());
+                let action = Action::Release { delay: 0 };
+                give_back(line, line.job(), action, "the worker has to leave at once");
             } else if line.row().activity().state == State::Idle {
                 line.half_close();
             }
@@ -254,8 +279,8 @@ impl Keeper {
     }
 }
 
-/// Releases a job, without delay and with its own priority, while its handler still runs.
-fn give_back(line: &Line, id: JobId) {
+/// Settles a job that the keeper has claimed, with its own priority, while its handler still runs.
+pub(super) fn give_back(line: &Line, id: JobId, action: Action, reason: &str) {
     let deadline = Instant::now() + GIVE_BACK;
     let mut guard = loop {
         match line.try_connection() {
@@ -266,32 +291,54 @@ fn give_back(line: &Line, id: JobId) {
                 return warn!(
                     job = id.0,
                     settled = "unknown",
+                    reason,
                     "the handler holds the connection"
                 );
             }
         }
     };
     let Some(connection) = guard.as_mut() else { return };
-    let released = connection
-        .stats_job(id)
-        .map(|stats| stats.map(|stats| stats.pri))
-        .and_then(|priority| {
-            priority
-                .map(|priority| connection.release(id, priority, 0))
-                .transpose()
-        });
-    match released {
-        Ok(Some(_)) => {
-            line.row().count_released();
+    match settle(connection, id, action) {
+        Ok(Some(settled)) => {
+            match action {
+                Action::Release { .. } => line.row().count_released(),
+                Action::Bury => line.row().count_buried(),
+                Action::Delete => line.row().count_done(),
+            }
             line.row().enter(State::Away, 0, None);
-            warn!(
-                job = id.0,
-                settled = "release",
-                delay = "0s",
-                reason = "the worker has to leave at once"
-            );
+            let delay = match action {
+                Action::Release { delay } => Some(tracing::field::display(format!("{delay}s"))),
+                _ => None,
+            };
+            warn!(job = id.0, settled, delay, reason);
         }
-        Ok(None) => warn!(job = id.0, settled = "lost", "the job is not ours any more"),
-        Err(error) => warn!(job = id.0, settled = "unknown", error = %error, "cannot give the job back"),
+        Ok(None) => warn!(
+            job = id.0,
+            settled = "lost",
+            reason,
+            "the job is not ours any more"
+        ),
+        Err(error) => {
+            warn!(job = id.0, settled = "unknown", reason, error = %error, "cannot give the job back")
+        }
     }
+}
+
+/// Tells the queue server; the name of what was done, or nothing where it does not know the job.
+fn settle(
+    connection: &mut Connection,
+    id: JobId,
+    action: Action,
+) -> Result<Option<&'static str>, ConnectionError> {
+    let Some(priority) = connection.stats_job(id)?.map(|stats| stats.pri) else {
+        return Ok(None);
+    };
+    Ok(match action {
+        Action::Release { delay } => match connection.release(id, priority, delay)? {
+            Released::NotFound => None,
+            Released::Released | Released::Buried => Some("release"),
+        },
+        Action::Bury => connection.bury(id, priority)?.then_some("bury"),
+        Action::Delete => connection.delete(id)?.then_some("delete"),
+    })
 }

@@ -6,8 +6,9 @@
 //! - this module: from the first message to the exit,
 //! - [`slot`]: the loop of a slot,
 //! - [`execute`]: one job from its handler to its settlement,
-//! - [`job`], [`tubes`]: what a handler may ask about its job,
+//! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
+//! - [`watch`]: its look at running jobs: touches, and an end for those that run too long,
 //! - [`host_api`]: what plugins may call.
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
     os::{fd::RawFd, unix::net::UnixStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
     time::{Duration, Instant},
 };
@@ -37,11 +38,13 @@ use crate::{
 };
 
 mod execute;
+mod facts;
 mod host_api;
 mod job;
 mod keeper;
 mod slot;
 mod tubes;
+mod watch;
 
 /// What all threads of a worker share. Nothing in it changes but the counters and flags.
 struct Shared {
@@ -60,7 +63,11 @@ struct Shared {
     max_request: u64,
     min_lifetime: Duration,
     cron: Duration,
+    max_runtime: Duration,
+    cancel_grace: Duration,
     started: Instant,
+    /// The main thread looks at running jobs; a slot that finds it asleep rings.
+    watching: AtomicBool,
     /// Wakes the main thread.
     bell: UnixStream,
 }
@@ -82,6 +89,15 @@ impl Shared {
     fn count_job(&self) {
         let executed = self.executed.fetch_add(1, Ordering::Relaxed) + 1;
         if executed == self.max_request {
+            self.ring();
+        }
+    }
+
+    /// Makes sure that the main thread looks after the job that has just begun.
+    fn have_watched(&self) {
+        // Between saying in the row that a job runs and looking whether anybody watches.
+        fence(Ordering::SeqCst);
+        if !self.watching.load(Ordering::Relaxed) && !self.watching.swap(true, Ordering::Relaxed) {
             self.ring();
         }
     }
@@ -176,7 +192,10 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         max_request: pool.max_request,
         min_lifetime: pool.min_lifetime,
         cron: pool.cron,
+        max_runtime: pool.max_runtime,
+        cancel_grace: pool.cancel_grace,
         started: Instant::now(),
+        watching: AtomicBool::new(false),
         bell,
     };
     Ok((Arc::new(shared), first_row, pool.slots as usize, ears))

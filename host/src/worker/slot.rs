@@ -28,9 +28,10 @@ use tracing::{debug, info, warn};
 use super::{
     Shared,
     execute::{Pending, execute},
+    facts::{self, Facts, Knowledge},
 };
 use crate::{
-    ipc::scoreboard::{Row, State},
+    ipc::scoreboard::{Row, State, monotonic_ns},
     observe::{line::chain, log},
 };
 
@@ -62,6 +63,7 @@ pub(super) struct Line {
     job: AtomicU64,
     settler: AtomicU8,
     cancelled: AtomicBool,
+    knowledge: Mutex<Knowledge>,
 }
 
 impl Line {
@@ -75,6 +77,7 @@ impl Line {
             job: AtomicU64::new(0),
             settler: AtomicU8::new(Settler::Nobody as u8),
             cancelled: AtomicBool::new(false),
+            knowledge: Mutex::default(),
         }
     }
 
@@ -97,6 +100,105 @@ impl Line {
             self.cancel();
         }
         answer
+    }
+
+    /// The same for whoever must not wait: nothing where the connection is in use, or the job is not in hand
+    /// any more or being settled.
+    pub(super) fn try_ask<T>(
+        &self,
+        job: JobId,
+        question: impl FnOnce(&mut Connection) -> Result<T, ConnectionError>,
+    ) -> Option<Result<T, ConnectionError>> {
+        let mut guard = self.try_connection()?;
+        // Whoever settles the job takes the connection after this check, so it cannot have been told of it yet.
+        let in_hand = self.job() == job && self.settler.load(Ordering::Acquire) == Settler::Open as u8;
+        let connection = guard.as_mut().filter(|_| in_hand)?;
+        let answer = question(connection);
+        if answer.is_err() {
+            self.cancel();
+        }
+        Some(answer)
+    }
+
+    /// What the queue server knows of the job in hand; asks where nobody has. `None`: the job is lost.
+    pub(super) fn facts(&self, job: JobId) -> Option<Facts> {
+        let mut knowledge = self.knowledge();
+        if let Some(known) = knowledge.of(job) {
+            return known;
+        }
+        let asked =
+            self.ask(|connection| facts::ask(connection, job, &self.shared.tubes, self.reserved_ns()));
+        self.learn(&mut knowledge, job, asked)
+    }
+
+    /// The same for whoever must not wait.
+    pub(super) fn try_facts(&self, job: JobId) -> Option<Option<Facts>> {
+        let mut knowledge = self.knowledge();
+        if let Some(known) = knowledge.of(job) {
+            return Some(known);
+        }
+        let asked = self.try_ask(job, |connection| {
+            facts::ask(connection, job, &self.shared.tubes, self.reserved_ns())
+        })?;
+        Some(self.learn(&mut knowledge, job, asked))
+    }
+
+    fn learn(
+        &self,
+        knowledge: &mut Knowledge,
+        job: JobId,
+        asked: Result<Option<Facts>, ConnectionError>,
+    ) -> Option<Facts> {
+        let facts = asked.unwrap_or_else(|error| {
+            warn!(
+                job = job.0,
+                error = chain(&error),
+                "cannot ask the queue server about the job"
+            );
+            None
+        });
+        if let Some(index) = facts.and_then(|facts| facts.tube) {
+            self.row().learn_tube(index);
+        }
+        knowledge.learn(job, facts);
+        facts
+    }
+
+    /// Asks the queue server for a fresh time to run. `false` where the job is not ours any more.
+    pub(super) fn touch(&self, job: JobId) -> bool {
+        let touched = self.ask(|connection| connection.touch(job)).unwrap_or(false);
+        if touched {
+            self.knowledge().touched(job, monotonic_ns());
+        }
+        touched
+    }
+
+    /// The same for whoever must not wait.
+    pub(super) fn try_touch(&self, job: JobId) -> Option<Result<bool, ConnectionError>> {
+        let touched = self.try_ask(job, |connection| connection.touch(job))?;
+        if matches!(touched, Ok(true)) {
+            self.knowledge().touched(job, monotonic_ns());
+        }
+        Some(touched)
+    }
+
+    /// What is known already of the job in hand.
+    pub(super) fn known_facts(&self, job: JobId) -> Option<Facts> {
+        self.knowledge().of(job).flatten()
+    }
+
+    /// The job went back to the queue under its handler: nobody can settle it any more.
+    pub(super) fn lose(&self, job: JobId) {
+        self.knowledge().learn(job, None);
+        self.cancel();
+    }
+
+    fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
+        self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reserved_ns(&self) -> u64 {
+        self.row().activity().since_ns
     }
 
     /// Takes the right to settle the job in hand. `true` for one caller only.
@@ -155,6 +257,7 @@ impl Line {
 
     fn begin_job(&self, id: JobId) {
         self.job.store(id.0, Ordering::Release);
+        self.knowledge().forget();
         self.cancelled.store(false, Ordering::Relaxed);
         self.settler.store(Settler::Open as u8, Ordering::Release);
     }

@@ -26,6 +26,10 @@ fn the_defaults_are_those_of_the_php_library() {
     assert_eq!(pool.cron, Duration::from_millis(200));
     assert_eq!(pool.min_lifetime, Duration::from_secs(60));
     assert_eq!(
+        (pool.max_runtime, pool.cancel_grace),
+        (Duration::from_secs(3600), Duration::from_secs(10))
+    );
+    assert_eq!(
         (pool.tube_naming, pool.retry),
         (TubeNaming::Both, RetrySource::Message)
     );

@@ -1,0 +1,160 @@
+//! Watching running jobs: fresh time to run before the old one ends, and an end for those that run too long.
+//!
+//! Short jobs pay nothing for it. A slot that begins a job wakes the keeper
+//! only if it sleeps; while jobs run, the keeper looks every [`LOOK`], and asks
+//! for a job's facts once it has run for [`LONG`].
+//!
+//! ```text
+//!  begun ──LONG──▶ facts known ──half of the TTR──▶ touched, again and again
+//!                       └──max_runtime──▶ asked to give up ──cancel_grace──▶ given back, the worker leaves
+//! ```
+
+use std::{
+    io,
+    sync::atomic::{Ordering, fence},
+    time::Duration,
+};
+
+use asynccall_client::payload::RetryFields;
+use jiff::Zoned;
+use tracing::{debug, warn};
+
+use super::{
+    facts::nanoseconds,
+    keeper::{Keeper, give_back},
+    slot::{Line, Settler},
+};
+use crate::{
+    ipc::scoreboard::{Activity, State, monotonic_ns},
+    policy::{self, Facts, Failure},
+};
+
+/// How often running jobs are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// A job that has run for this long is worth a question to the queue server.
+const LONG: Duration = Duration::from_millis(300);
+
+/// A job that was asked to give up.
+#[derive(Clone, Copy)]
+pub(super) struct Overrun {
+    /// When it was reserved: the same id may come again.
+    reserved_ns: u64,
+    asked_ns: u64,
+}
+
+impl Keeper {
+    /// Looks after every running job; answers with when to look again, if anything runs.
+    pub(super) fn watch_jobs(&mut self) -> io::Result<Option<Duration>> {
+        let shared = self.shared.clone();
+        if !shared.watching.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut busy = false;
+        for index in 0..self.lines.len() {
+            let line = self.lines[index].clone();
+            let activity = line.row().activity();
+            if activity.state == State::Running && !line.is_given_back() {
+                busy = true;
+                let now = monotonic_ns();
+                if now.saturating_sub(activity.since_ns) >= nanoseconds(LONG) {
+                    keep_reserved(&line, now);
+                    self.mind_the_runtime(index, &line, activity, now)?;
+                }
+            }
+        }
+        if !busy {
+            shared.watching.store(false, Ordering::Relaxed);
+            // A slot says that it runs before it looks at `watching`; this is the other half of that bargain.
+            fence(Ordering::SeqCst);
+            let begun = |line: &std::sync::Arc<Line>| {
+                line.row().activity().state == State::Running && !line.is_given_back()
+            };
+            busy = self.lines.iter().any(begun);
+            shared.watching.store(busy, Ordering::Relaxed);
+        }
+        Ok(busy.then_some(LOOK))
+    }
+
+    /// Asks a job that runs too long to give up, and later gives it back.
+    fn mind_the_runtime(
+        &mut self,
+        index: usize,
+        line: &Line,
+        activity: Activity,
+        now: u64,
+    ) -> io::Result<()> {
+        let limit = self.shared.max_runtime;
+        if limit.is_zero() || now.saturating_sub(activity.since_ns) < nanoseconds(limit) {
+            return Ok(());
+        }
+        match self.overruns[index].filter(|overrun| overrun.reserved_ns == activity.since_ns) {
+            None => {
+                line.cancel();
+                warn!(job = activity.job, limit = ?limit, "max_runtime is over: asking the handler to give up");
+                self.overruns[index] = Some(Overrun {
+                    reserved_ns: activity.since_ns,
+                    asked_ns: now,
+                });
+            }
+            Some(overrun)
+                if now.saturating_sub(overrun.asked_ns) >= nanoseconds(self.shared.cancel_grace)
+                    && line.claim(Settler::Keeper) =>
+            {
+                self.end_overrun(line);
+                self.leave_without(line)?;
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Settles a job whose handler does not end.
+    fn end_overrun(&self, line: &Line) {
+        let id = line.job();
+        let facts = line.known_facts(id);
+        let job = Facts {
+            id: id.0,
+            attempt: facts.map_or(1, |facts| facts.attempt),
+            priority: facts.map_or(0, |facts| facts.priority),
+        };
+        let retry = &self.shared.retry;
+        let disposition = policy::decide(
+            Failure::TimedOut,
+            job,
+            &RetryFields::default(),
+            retry,
+            &Zoned::now(),
+        );
+        line.row().count_timed_out();
+        give_back(
+            line,
+            id,
+            disposition.action,
+            &format!("max_runtime is over; {}", disposition.reason),
+        );
+    }
+}
+
+/// Touches a job when half of its time is over.
+fn keep_reserved(line: &Line, now: u64) {
+    let job = line.job();
+    // Busy, or lost: there is nothing to do, or it is done at the next look.
+    let Some(Some(facts)) = line.try_facts(job) else {
+        return;
+    };
+    if now < facts.deadline_ns.saturating_sub(nanoseconds(facts.ttr) / 2) {
+        return;
+    }
+    match line.try_touch(job) {
+        None => {}
+        Some(Ok(true)) => debug!(job = job.0, ttr = ?facts.ttr, "touched"),
+        Some(Ok(false)) => {
+            line.lose(job);
+            warn!(
+                job = job.0,
+                "the job's time to run was over before it could be touched"
+            );
+        }
+        Some(Err(error)) => warn!(job = job.0, error = %error, "cannot touch the job"),
+    }
+}
