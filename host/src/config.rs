@@ -146,6 +146,8 @@ pub struct Pool {
     pub max_runtime: Duration,
     /// Time between asking a job past `max_runtime` to give up and giving it back. Written in seconds.
     pub cancel_grace: Duration,
+    /// How many workers one job may take down before it is buried.
+    pub max_crashes: u32,
     /// The period of a worker's periodic work. Written in milliseconds.
     pub cron: Duration,
     /// Who decides about the retry of a failed job.

@@ -143,6 +143,24 @@ pub fn decide(
     }
 }
 
+/// What becomes of a job that took `deaths` workers down; `condemned`: as many as it may.
+pub fn after_deaths(deaths: u32, condemned: bool, facts: Facts, settings: &Settings) -> Disposition {
+    if condemned {
+        return Disposition::new(Action::Bury, format!("it took down {deaths} workers"));
+    }
+    let delay = backoff_delay(
+        Facts {
+            attempt: deaths,
+            ..facts
+        },
+        &settings.backoff,
+    );
+    Disposition::new(
+        Action::Release { delay },
+        "its last worker died, overran or lost its connection",
+    )
+}
+
 /// The wish of the message, where it carries the field that this failure asks for.
 fn of_message(failure: Failure, message: &RetryFields<'_>, now: &Zoned) -> Option<Disposition> {
     if failure == Failure::Exception {

@@ -210,6 +210,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --cron <N>             period of each worker's periodic work [default: 200 ms]
           --retry <WORD>         who decides on a retry, the job's message before the pool or the pool alone: message, pool [default: message]
           --max-attempts <N>     attempts after which a failing job is buried [default: 25]
+          --max-crashes <N>      workers that one job may take down before it is buried [default: 3]
 
     Daemon:
           --daemonize[=<true|false>]  run in the background

@@ -256,6 +256,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Pool, "max_attempts", Integer { min: 1, max: u32::MAX as u64 }, "25",
         "attempts after which a failing job is buried").flag("max-attempts"),
 
+    Setting::new(Pool, "max_crashes", Integer { min: 1, max: u32::MAX as u64 }, "3",
+        "workers that one job may take down before it is buried").flag("max-crashes"),
+
     Setting::new(Backoff, "first", Duration { unit: Seconds, min: 0, max: 365 * DAY }, "10",
         "delay after a job's first failure"),
     Setting::new(Backoff, "factor", Number { min: 1.0, max: 100.0 }, "2", "growth of the delay with each failure"),

@@ -15,6 +15,7 @@ use crate::{config, observe, plugin::stage::StagedRef};
 
 pub mod descriptors;
 pub mod scoreboard;
+pub mod suspects;
 
 /// Version of the messages and of the scoreboard. Both sides are the same binary, so a
 /// difference means that the file on disk was replaced in between.

@@ -32,7 +32,7 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::VERSION;
+use super::{VERSION, suspects::Suspects};
 
 /// How many rows there are. Untouched rows cost no memory.
 pub const ROWS: usize = 65_536;
@@ -43,11 +43,18 @@ const MAGIC: u64 = u64::from_ne_bytes(*b"acscore1");
 /// [`Activity::tube`] and [`Activity::handler`] when unknown.
 const NONE: u32 = u32::MAX;
 
+/// The memory, as all processes see it. Any bytes are valid for it.
 #[repr(C, align(128))]
-struct Header {
-    magic: u64,
-    version: u32,
-    rows: u32,
+struct Memory {
+    magic: AtomicU64,
+    version: AtomicU32,
+    /// Rows at and behind this index were never lent.
+    high_water: AtomicU32,
+    suspects: Suspects,
+    /// By row: the job that its slot has given to a handler. Apart from the rows, so that a look at
+    /// all of them touches little memory.
+    running: [AtomicU64; ROWS],
+    rows: [Row; ROWS],
 }
 
 /// What one slot does and has done.
@@ -58,7 +65,8 @@ pub struct Row {
     job: AtomicU64,
     since: AtomicU64,
     tube: AtomicU32,
-    reserved: AtomicU32,
+    fault: AtomicU32,
+    worker: AtomicU64,
     done: AtomicU64,
     released: AtomicU64,
     buried: AtomicU64,
@@ -160,6 +168,11 @@ impl Row {
         now
     }
 
+    /// Where a fatal-signal handler notes that this slot's thread is the one at fault.
+    pub fn fault(&self) -> &AtomicU32 {
+        &self.fault
+    }
+
     /// Says that the job in hand is being settled.
     pub fn settling(&self) {
         self.write(|| self.state.store(State::Settling as u32, Ordering::Relaxed));
@@ -245,8 +258,12 @@ impl Row {
         }
     }
 
-    /// Makes the row ready for its next owner. Called by the master, when its worker is dead or not yet started.
-    pub fn clear(&self) {
+    /// Makes the row ready for its next owner, a slot of that incarnation of a worker.
+    ///
+    /// Called by the master, when the last owner is dead and the next one not yet started.
+    pub fn clear(&self, worker: u64) {
+        self.fault.store(0, Ordering::Relaxed);
+        self.worker.store(worker, Ordering::Relaxed);
         self.write(|| {
             self.state.store(State::Free as u32, Ordering::Relaxed);
             self.job.store(0, Ordering::Relaxed);
@@ -267,17 +284,16 @@ impl Row {
 
 /// The mapped memory and its descriptor.
 pub struct Scoreboard {
-    memory: NonNull<Header>,
+    memory: NonNull<Memory>,
     descriptor: OwnedFd,
 }
 
-// SAFETY: the memory consists of a header that is constant after creation and
-// of atomics; it stays mapped until the value is dropped.
+// SAFETY: the memory consists of atomics alone, and stays mapped until the value is dropped.
 unsafe impl Send for Scoreboard {}
 // SAFETY: as above.
 unsafe impl Sync for Scoreboard {}
 
-const SIZE: usize = size_of::<Header>() + ROWS * size_of::<Row>();
+const SIZE: usize = size_of::<Memory>();
 
 impl Scoreboard {
     /// Creates an empty one, of a fixed size that no holder of the descriptor can change.
@@ -288,14 +304,8 @@ impl Scoreboard {
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&descriptor, FcntlArg::F_ADD_SEALS(seals))?;
         let scoreboard = Self::map(descriptor)?;
-        // SAFETY: the memory was just created, is zeroed, large enough, and no other process has it yet.
-        unsafe {
-            scoreboard.memory.write(Header {
-                magic: MAGIC,
-                version: VERSION,
-                rows: ROWS as u32,
-            });
-        }
+        scoreboard.memory().magic.store(MAGIC, Ordering::Relaxed);
+        scoreboard.memory().version.store(VERSION, Ordering::Relaxed);
         Ok(scoreboard)
     }
 
@@ -308,10 +318,9 @@ impl Scoreboard {
             )));
         }
         let scoreboard = Self::map(descriptor)?;
-        // SAFETY: the memory has the size of a header and more; any bytes are a valid `Header`.
-        let header = unsafe { scoreboard.memory.as_ref() };
-        if (header.magic, header.version, header.rows) != (MAGIC, VERSION, ROWS as u32) {
-            let version = header.version;
+        let memory = scoreboard.memory();
+        let version = memory.version.load(Ordering::Relaxed);
+        if (memory.magic.load(Ordering::Relaxed), version) != (MAGIC, VERSION) {
             return Err(invalid(format!(
                 "the scoreboard has version {version}, this binary wants {VERSION}"
             )));
@@ -331,13 +340,89 @@ impl Scoreboard {
         })
     }
 
+    fn memory(&self) -> &Memory {
+        // SAFETY: the mapping is page-aligned, has the size of a `Memory`, and lives as long as `self`; a
+        // `Memory` consists of atomics, for which any bytes are valid and which others may change.
+        unsafe { self.memory.as_ref() }
+    }
+
     /// The row of that index, if there is one.
     pub fn row(&self, index: usize) -> Option<&Row> {
-        // SAFETY: header and rows have the same alignment, the row lies inside the mapping because the
-        // index is below `ROWS`, rows consist of atomics for which any bytes are valid, and the
-        // mapping lives as long as `self`.
-        (index < ROWS).then(|| unsafe { self.memory.add(1).cast::<Row>().add(index).as_ref() })
+        self.memory().rows.get(index)
     }
+
+    /// Jobs whose handler took a worker down.
+    pub fn suspects(&self) -> &Suspects {
+        &self.memory().suspects
+    }
+
+    /// Makes a row known before it is lent to a slot of that incarnation of a worker.
+    pub fn lend(&self, index: usize, worker: u64) {
+        if let Some(row) = self.row(index) {
+            row.clear(worker);
+            self.set_running(index, 0);
+            self.memory()
+                .high_water
+                .fetch_max(index as u32 + 1, Ordering::Release);
+        }
+    }
+
+    /// Says which job the row's slot has given to a handler; 0 for none.
+    pub fn set_running(&self, index: usize, job: u64) {
+        if let Some(running) = self.memory().running.get(index) {
+            running.store(job, Ordering::Release);
+        }
+    }
+
+    /// Whether the row's job still counts as running: nobody has taken its mark away.
+    pub fn is_marked_running(&self, index: usize) -> bool {
+        self.memory()
+            .running
+            .get(index)
+            .is_some_and(|running| running.load(Ordering::Acquire) != 0)
+    }
+
+    /// Looks for another row whose slot has given this job to a handler, and takes its mark away.
+    ///
+    /// A slot calls it before it executes a job: a job that still counts as running elsewhere was
+    /// given up by a worker that died or overran. Succeeds for one caller only.
+    pub fn take_running(&self, job: u64, own: usize) -> Option<Predecessor> {
+        let memory = self.memory();
+        let lent = memory.high_water.load(Ordering::Acquire) as usize;
+        let mut marked = memory.running.iter().take(lent).enumerate();
+        let (index, mark) =
+            marked.find(|(index, mark)| *index != own && mark.load(Ordering::Acquire) == job)?;
+        mark.compare_exchange(job, 0, Ordering::AcqRel, Ordering::Relaxed)
+            .ok()?;
+        Some(match self.is_bystander(index) {
+            true => Predecessor::Bystander,
+            false => Predecessor::Unfinished,
+        })
+    }
+
+    /// Whether the row's worker died of a signal that another slot of it had raised.
+    pub fn is_bystander(&self, index: usize) -> bool {
+        let Some(row) = self
+            .row(index)
+            .filter(|row| row.fault.load(Ordering::Acquire) == 0)
+        else {
+            return false;
+        };
+        let worker = row.worker.load(Ordering::Relaxed);
+        let lent = self.memory().high_water.load(Ordering::Acquire) as usize;
+        let sibling = |other: &&Row| other.worker.load(Ordering::Relaxed) == worker;
+        let mut siblings = self.memory().rows.iter().take(lent).filter(sibling);
+        siblings.any(|sibling| sibling.fault.load(Ordering::Acquire) != 0)
+    }
+}
+
+/// What became of the slot that had the job before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Predecessor {
+    /// It died with its job, overran its time, or lost its connection.
+    Unfinished,
+    /// It died because of another slot of its worker: the job is not to blame.
+    Bystander,
 }
 
 impl AsFd for Scoreboard {
@@ -348,7 +433,7 @@ impl AsFd for Scoreboard {
 
 impl Drop for Scoreboard {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made by `map` with this size, and no row outlives `self`.
+        // SAFETY: the mapping was made by `map` with this size, and no borrow of it outlives `self`.
         let unmapped = unsafe { munmap(self.memory.cast(), SIZE) };
         debug_assert!(unmapped.is_ok(), "unmapping a whole mapping of ours succeeds");
     }
@@ -360,7 +445,10 @@ fn invalid(text: String) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::suspects::{Sentence, Suspect},
+        *,
+    };
 
     #[test]
     fn a_second_mapping_sees_what_the_first_wrote() {
@@ -408,9 +496,78 @@ mod tests {
         let row = scoreboard.row(0).expect("the first row");
         row.enter(State::Settling, 7, None);
         row.count_failed();
-        row.clear();
+        row.clear(1);
         assert_eq!((row.activity().state, row.activity().job), (State::Free, 0));
         assert_eq!(row.counts(), Counts::default());
+    }
+
+    #[test]
+    fn a_job_that_still_counts_as_running_is_taken_by_one_slot_only() {
+        let scoreboard = Scoreboard::create().expect("a memfd");
+        scoreboard.lend(0, 1);
+        scoreboard.lend(1, 2);
+        scoreboard.set_running(0, 901);
+        assert_eq!(scoreboard.take_running(902, 1), None);
+        assert_eq!(
+            scoreboard.take_running(901, 0),
+            None,
+            "a slot's own mark does not count"
+        );
+        assert_eq!(scoreboard.take_running(901, 1), Some(Predecessor::Unfinished));
+        assert_eq!(scoreboard.take_running(901, 1), None);
+        assert!(!scoreboard.is_marked_running(0));
+    }
+
+    #[test]
+    fn only_the_slot_that_raised_the_signal_is_at_fault() {
+        let scoreboard = Scoreboard::create().expect("a memfd");
+        for (row, worker) in [(0, 1), (1, 1), (2, 2)] {
+            scoreboard.lend(row, worker);
+            scoreboard.set_running(row, 901 + row as u64);
+        }
+        let faulting = scoreboard.row(1).expect("a row");
+        faulting.fault().store(11, Ordering::Relaxed);
+        assert_eq!(scoreboard.take_running(901, 2), Some(Predecessor::Bystander));
+        assert_eq!(scoreboard.take_running(902, 2), Some(Predecessor::Unfinished));
+        assert_eq!(
+            scoreboard.take_running(903, 0),
+            Some(Predecessor::Unfinished),
+            "another worker"
+        );
+    }
+
+    #[test]
+    fn a_suspect_is_delayed_once_for_each_death_and_then_buried() {
+        let scoreboard = Scoreboard::create().expect("a memfd");
+        let suspects = scoreboard.suspects();
+        assert_eq!(suspects.find(7), None);
+        suspects.put(Suspect {
+            job: 7,
+            deaths: 1,
+            sentence: Sentence::Delay,
+        });
+        suspects.served(7);
+        assert_eq!(
+            suspects.find(7).map(|suspect| suspect.sentence),
+            Some(Sentence::Served)
+        );
+        suspects.put(Suspect {
+            job: 7,
+            deaths: 3,
+            sentence: Sentence::Bury,
+        });
+        suspects.served(7);
+        assert_eq!(
+            suspects.find(7),
+            Some(Suspect {
+                job: 7,
+                deaths: 3,
+                sentence: Sentence::Bury
+            })
+        );
+        assert_eq!(suspects.iter().count(), 1);
+        suspects.remove(7);
+        assert_eq!((suspects.find(7), suspects.iter().count()), (None, 0));
     }
 
     #[test]

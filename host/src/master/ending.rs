@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::{Failure, Master, handover, start::Places};
+use super::{Failure, Master, handover};
 use crate::{control::Response, exit::Exit, ipc::ToWorker};
 
 /// How long workers that were told to leave at once are given before they are killed.
@@ -98,7 +98,7 @@ impl Master {
         }
     }
 
-    pub(super) fn end(self, ending: Ending, places: &Places) -> Result<(), Failure> {
+    pub(super) fn end(self, ending: Ending) -> Result<(), Failure> {
         if ending == Ending::Restart {
             info!("restarting");
             let error = handover::execute(&self.binary, self.sources, &self.pid_file);
@@ -106,9 +106,9 @@ impl Master {
             error!("{text}");
             return Err(Failure::new(Exit::Internal, text));
         }
-        // Neither file matters once the lock is given up; the next start removes them.
-        let _ = std::fs::remove_file(&places.socket);
-        let _ = std::fs::remove_dir_all(&places.state_dir);
+        // A socket that cannot be removed is removed by the next start. The state directory stays: certificates
+        // of jobs that are still in the queue lie there.
+        let _ = std::fs::remove_file(&self.places.socket);
         info!("stopped");
         self.pid_file.release();
         match (self.fatal, self.starter) {

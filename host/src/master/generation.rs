@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use crate::{
     config::{self, Config, HandlerConfig, PluginRef, Sources},
     exit::Exit,
-    plugin::registry::{self, Asked, Catalog, Request},
+    plugin::{
+        PluginInfo,
+        registry::{self, Asked, Catalog, Request},
+    },
 };
 
 use super::{Failure, children::Plan};
@@ -77,6 +80,11 @@ impl Generation {
                 .collect(),
             start_timeout: self.config.daemon.start_timeout,
         }
+    }
+
+    /// The plugin that a handler comes from.
+    pub fn plugin(&self, handler: &str) -> Option<&PluginInfo> {
+        self.catalog.handlers.plugin(handler).map(|plugin| &**plugin)
     }
 
     /// A pool by name.

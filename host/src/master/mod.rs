@@ -8,6 +8,7 @@
 //! - [`generation`]: settings and staged plugins,
 //! - [`rollout`]: how a generation takes over, and what a reload answers,
 //! - [`spawn`], [`processes`], [`output`]: worker processes, their links, rows and output,
+//! - [`autopsy`]: what is learnt from a dead worker,
 //! - [`ending`]: stopping, in order or at once, and restarting,
 //! - [`report`]: the answer of `status`,
 //! - [`pidfile`], [`daemonize`], [`handover`]: being the one daemon, in the background, and again.
@@ -30,6 +31,7 @@ use crate::{
     observe::status::Totals,
 };
 
+mod autopsy;
 pub mod children;
 pub mod daemonize;
 mod ending;
@@ -43,6 +45,7 @@ mod rollout;
 pub mod spawn;
 mod start;
 
+use autopsy::Certificates;
 use children::{Children, Id};
 use daemonize::Starter;
 use ending::{Ending, Stopping};
@@ -51,6 +54,7 @@ use output::Outputs;
 use pidfile::{PidFile, PidFileError};
 use processes::Processes;
 use rollout::Waiting;
+use start::Places;
 
 pub use start::run;
 
@@ -110,6 +114,8 @@ pub struct Master {
     children: Children,
     processes: Processes,
     outputs: Outputs,
+    certificates: Certificates,
+    places: Places,
     /// By number: the current one, one on its way, and those whose workers still finish.
     generations: BTreeMap<u64, Generation>,
     last_generation: u64,

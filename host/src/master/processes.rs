@@ -22,7 +22,7 @@ use tokio::{
     net::UnixStream,
     sync::mpsc,
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
     Event, Master,
@@ -34,7 +34,7 @@ use super::{
 use crate::{
     ipc::{
         self, Setup, ToMaster, ToWorker,
-        scoreboard::{Activity, Counts, ROWS, Row, Scoreboard, State},
+        scoreboard::{ROWS, Row, Scoreboard},
     },
     observe::log,
 };
@@ -47,16 +47,16 @@ pub(super) struct Process {
     pub(super) generation: u64,
     pub(super) handler: String,
     pub(super) tubes: Vec<String>,
-    rows: Range<usize>,
+    pub(super) rows: Range<usize>,
     link: mpsc::UnboundedSender<ToWorker>,
     link_closed: bool,
-    exit: Option<WaitStatus>,
+    pub(super) exit: Option<WaitStatus>,
     /// The master killed it.
-    killed: bool,
+    pub(super) killed: bool,
     /// Why it could not start, in its own words.
-    said: Option<String>,
+    pub(super) said: Option<String>,
     /// The last line that it wrote to standard output or error.
-    last_line: Option<String>,
+    pub(super) last_line: Option<String>,
 }
 
 impl Process {
@@ -72,7 +72,7 @@ impl Process {
 /// All of them, and the scoreboard that they write to.
 pub(super) struct Processes {
     table: BTreeMap<Id, Process>,
-    scoreboard: Scoreboard,
+    pub(super) scoreboard: Scoreboard,
     /// Which rows are lent.
     lent: Vec<bool>,
     stderr: OwnedFd,
@@ -129,7 +129,7 @@ impl Processes {
         let settings = generation
             .pool(pool)
             .ok_or_else(|| io::Error::other("its pool is gone"))?;
-        let rows = self.lend(settings.slots as usize)?;
+        let rows = self.lend(id, settings.slots as usize)?;
         let setup = Setup {
             version: ipc::VERSION,
             nr,
@@ -237,7 +237,7 @@ impl Processes {
         }
     }
 
-    fn lend(&mut self, slots: usize) -> io::Result<Range<usize>> {
+    fn lend(&mut self, id: Id, slots: usize) -> io::Result<Range<usize>> {
         let first = self
             .lent
             .windows(slots)
@@ -245,16 +245,14 @@ impl Processes {
         let first = first.ok_or_else(|| io::Error::other("the scoreboard has no room for its slots"))?;
         let rows = first..first + slots;
         self.lent[rows.clone()].fill(true);
-        for row in rows.clone().filter_map(|index| self.scoreboard.row(index)) {
-            row.clear();
-        }
+        // No incarnation is 0: that stands for none.
+        rows.clone()
+            .for_each(|index| self.scoreboard.lend(index, id.0 + 1));
         Ok(rows)
     }
 
     fn give_back(&mut self, rows: Range<usize>) {
-        for row in rows.clone().filter_map(|index| self.scoreboard.row(index)) {
-            row.clear();
-        }
+        rows.clone().for_each(|index| self.scoreboard.lend(index, 0));
         self.lent[rows].fill(false);
     }
 
@@ -341,80 +339,6 @@ impl Master {
             let effects = self.children.gone(id, &reason, std::time::Instant::now());
             self.carry_out(effects);
         }
-    }
-
-    /// Adds a dead worker's counts to the totals, logs how it ended, and answers with why.
-    fn account(&mut self, process: &Process) -> String {
-        let mut counts = Counts::default();
-        let mut unfinished = Vec::new();
-        for row in self.processes.rows(process) {
-            counts += row.counts();
-            let activity = row.activity();
-            if activity.job != 0 && matches!(activity.state, State::Running | State::Settling) {
-                unfinished.push(activity);
-            }
-        }
-        self.totals.done += counts.done;
-        self.totals.released += counts.released;
-        self.totals.buried += counts.buried;
-        self.totals.failed += counts.failed;
-        self.totals.timed_out += counts.timed_out;
-        let (ended, orderly) = ending(process.exit);
-        let reason = process.said.clone().unwrap_or_else(|| match &process.last_line {
-            Some(line) => format!("the worker ended before it was ready: {ended}\n  its last line: {line}"),
-            None => format!("the worker ended before it was ready: {ended}"),
-        });
-        let Process {
-            nr, generation, pid, ..
-        } = *process;
-        if let Some(said) = &process.said {
-            error!(worker = nr, "gen" = generation, pid, error = said, "cannot start");
-        } else if orderly || process.killed {
-            info!(
-                worker = nr,
-                "gen" = generation,
-                pid,
-                jobs = counts.executed,
-                "gone"
-            );
-        } else {
-            error!(
-                worker = nr,
-                "gen" = generation,
-                pid,
-                ended,
-                jobs = counts.executed,
-                "died"
-            );
-        }
-        for Activity { job, tube, .. } in unfinished {
-            self.totals.crashed += 1;
-            let tube = tube
-                .and_then(|index| process.tubes.get(index))
-                .map_or("-", String::as_str);
-            let handler = process.handler.as_str();
-            error!(
-                worker = nr,
-                "gen" = generation,
-                pid,
-                job,
-                tube,
-                handler,
-                ended,
-                "crashed: the queue server hands the job out again"
-            );
-        }
-        reason
-    }
-}
-
-/// How a process ended, and whether that was in order.
-fn ending(exit: Option<WaitStatus>) -> (String, bool) {
-    match exit {
-        Some(WaitStatus::Exited(_, 0)) => ("exit code 0".to_owned(), true),
-        Some(WaitStatus::Exited(_, code)) => (format!("exit code {code}"), false),
-        Some(WaitStatus::Signaled(_, signal, _)) => (signal.as_str().to_owned(), false),
-        _ => ("an unknown end".to_owned(), false),
     }
 }
 

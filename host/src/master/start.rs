@@ -17,6 +17,7 @@ use tracing::info;
 
 use super::{
     Event, Failure, Master, Signal,
+    autopsy::Certificates,
     children::Children,
     daemonize::Starter,
     generation::Generation,
@@ -89,6 +90,8 @@ pub fn run(
             children: Children::default(),
             processes: Processes::new(scoreboard, stderr, settings),
             outputs,
+            certificates: Certificates::load(&places.state_dir),
+            places,
             generations: BTreeMap::new(),
             last_generation: 0,
             totals: Totals::default(),
@@ -105,9 +108,10 @@ pub fn run(
             "master started"
         );
         master.begin(first);
+        master.remember_suspects();
         let ending = master.serve(&mut inbox).await;
         server.answered().await;
-        master.end(ending, &places)
+        master.end(ending)
     })
 }
 

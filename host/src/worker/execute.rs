@@ -19,10 +19,11 @@ use super::{
     Shared,
     job::LentJob,
     slot::{Line, Settler},
+    suspicion::{self, Heeded},
 };
 use crate::{
     config::RetrySource,
-    ipc::scoreboard::{Row, State, monotonic_ns},
+    ipc::scoreboard::{State, monotonic_ns},
     observe::{
         line::chain,
         log::{self, JobIdentity},
@@ -57,6 +58,11 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
         tube: tube.map_or_else(|| shared.unknown_tube.clone(), |index| shared.tubes.name(index)),
         handler: shared.handler_name.clone(),
     }));
+    if let Some(heeded) = suspicion::heed(line, shared, id) {
+        line.claim(Settler::Slot);
+        return instead(id, heeded, started_ns);
+    }
+    line.running(id);
     shared.have_watched();
     let job = LentJob::new(id, body, line, &shared.tubes);
     let at_most_once = asks_for_at_most_once(shared, body);
@@ -66,6 +72,7 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
     line.row().count_executed();
     shared.count_job();
     let outcome = shared.handler.execute(job.lend());
+    line.not_running();
     if !at_most_once && !line.claim(Settler::Slot) {
         warn!(
             outcome = label(outcome.verdict),
@@ -92,6 +99,33 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
             answer,
         }),
         Some(failure) => decide(&job, body, shared, failure, wished_priority, answer),
+    }
+}
+
+/// What is settled for a job that its handler is not given.
+fn instead(id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pending> {
+    let answer = Answer {
+        label: "not_executed",
+        failed: false,
+        error: String::new(),
+        result: Vec::new(),
+        started_ns,
+    };
+    match heeded {
+        Heeded::Lost => {
+            answer.log("lost", None, "the job is not ours any more");
+            None
+        }
+        Heeded::Instead {
+            disposition,
+            priority,
+        } => Some(Pending {
+            id,
+            action: disposition.action,
+            priority,
+            reason: disposition.reason,
+            answer,
+        }),
     }
 }
 
@@ -217,9 +251,10 @@ impl Pending {
     /// Counts and logs what the queue server answered. An error means that the connection is of no more use.
     pub(super) fn conclude(
         self,
-        row: &Row,
+        line: &Line,
         reply: Result<Reply<'_>, ConnectionError>,
     ) -> Result<(), ConnectionError> {
+        let row = line.row();
         let delay = match self.action {
             Action::Release { delay } => Some(delay),
             _ => None,
@@ -227,6 +262,7 @@ impl Pending {
         match reply {
             Ok(Reply::Deleted) => {
                 row.count_done();
+                line.absolve(self.id);
                 self.answer.log("delete", None, &self.reason);
             }
             Ok(Reply::Released) => {
@@ -235,6 +271,7 @@ impl Pending {
             }
             Ok(Reply::Buried(_)) => {
                 row.count_buried();
+                line.absolve(self.id);
                 let full = "the queue server had no memory to release it";
                 self.answer
                     .log("bury", None, if delay.is_some() { full } else { &self.reason });

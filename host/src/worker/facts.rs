@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) tube: Option<usize>,
     /// 1 for the first try.
     pub(super) attempt: u32,
+    /// How many reservations ended without any word: its worker died, or lost its connection.
+    pub(super) crashes: u64,
     /// The job's priority.
     pub(super) priority: u32,
     /// Time since the job was put, when it was asked for.
@@ -78,6 +80,7 @@ pub(super) fn ask(
     Ok(Some(Facts {
         tube: tubes.index(stats.tube),
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        crashes,
         priority: stats.pri,
         age: Duration::from_secs(stats.age),
         ttr,

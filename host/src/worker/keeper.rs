@@ -298,6 +298,8 @@ pub(super) fn give_back(line: &Line, id: JobId, action: Action, reason: &str) {
         }
     };
     let Some(connection) = guard.as_mut() else { return };
+    // Before the queue server can hand it to a slot that would find it here.
+    line.not_running();
     match settle(connection, id, action) {
         Ok(Some(settled)) => {
             match action {

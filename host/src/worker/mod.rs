@@ -6,6 +6,7 @@
 //! - this module: from the first message to the exit,
 //! - [`slot`]: the loop of a slot,
 //! - [`execute`]: one job from its handler to its settlement,
+//! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
 //! - [`watch`]: its look at running jobs: touches, and an end for those that run too long,
@@ -16,7 +17,7 @@ use std::{
     os::{fd::RawFd, unix::net::UnixStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering, fence},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
     },
     time::{Duration, Instant},
 };
@@ -39,10 +40,12 @@ use crate::{
 
 mod execute;
 mod facts;
+mod fatal;
 mod host_api;
 mod job;
 mod keeper;
 mod slot;
+mod suspicion;
 mod tubes;
 mod watch;
 
@@ -57,7 +60,7 @@ struct Shared {
     handler_name: Arc<str>,
     retry: policy::Settings,
     reserve_seconds: u32,
-    scoreboard: Scoreboard,
+    scoreboard: &'static Scoreboard,
     quiet: AtomicBool,
     executed: AtomicU64,
     max_request: u64,
@@ -73,12 +76,17 @@ struct Shared {
 }
 
 impl Shared {
-    fn row(&self, index: usize) -> &Row {
+    fn row(&self, index: usize) -> &'static Row {
         // Every row that the master lends exists; the first one is a harmless answer to a broken setup.
         self.scoreboard
             .row(index)
             .or_else(|| self.scoreboard.row(0))
             .unwrap_or_else(|| std::process::abort())
+    }
+
+    /// Where a fatal signal of a slot's thread is noted.
+    fn mark(&self, index: usize) -> &'static AtomicU32 {
+        self.row(index).fault()
     }
 
     fn is_quiet(&self) -> bool {
@@ -166,6 +174,9 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     let scoreboard = descriptors::claim(setup.scoreboard)
         .and_then(Scoreboard::open)
         .map_err(|error| format!("cannot open the scoreboard: {error}"))?;
+    // Mapped for the life of the process: fatal-signal handlers write to it.
+    let scoreboard: &'static Scoreboard = Box::leak(Box::new(scoreboard));
+    fatal::install().map_err(|error| format!("cannot install fatal-signal handlers: {error}"))?;
     let (bell, ears) = bell().map_err(|error| format!("cannot create a pipe: {error}"))?;
     let registry = registry::open(plugins, host_api::host_api()).map_err(|errors| errors.to_string())?;
     let made = registry

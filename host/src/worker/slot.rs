@@ -29,6 +29,7 @@ use super::{
     Shared,
     execute::{Pending, execute},
     facts::{self, Facts, Knowledge},
+    fatal,
 };
 use crate::{
     ipc::scoreboard::{Row, State, monotonic_ns},
@@ -84,6 +85,26 @@ impl Line {
     /// The slot's row of the scoreboard.
     pub(super) fn row(&self) -> &Row {
         self.shared.row(self.row)
+    }
+
+    /// The index of that row.
+    pub(super) fn row_index(&self) -> usize {
+        self.row
+    }
+
+    /// Says that a handler is given the job now.
+    pub(super) fn running(&self, id: JobId) {
+        self.shared.scoreboard.set_running(self.row, id.0);
+    }
+
+    /// Says that the handler has ended, or that the job is taken from it.
+    pub(super) fn not_running(&self) {
+        self.shared.scoreboard.set_running(self.row, 0);
+    }
+
+    /// The job is settled for good: it is under no suspicion any more.
+    pub(super) fn absolve(&self, id: JobId) {
+        self.shared.scoreboard.suspects().remove(id.0);
     }
 
     /// Sends something about the job in hand over its own connection.
@@ -278,6 +299,7 @@ enum Reserved {
 /// The slot's thread: works until the worker is quiet.
 pub(super) fn run(line: &Line) {
     let shared = &line.shared;
+    fatal::mark_thread(shared.mark(line.row));
     let mut failures = 0;
     let mut body = Vec::new();
     while !shared.is_quiet() {
@@ -368,7 +390,7 @@ fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), ConnectionError> {
                 Ok(())
             };
             if let Some(pending) = pending.take() {
-                pending.conclude(line.row(), sent.and_then(|()| connection.receive()))?;
+                pending.conclude(line, sent.and_then(|()| connection.receive()))?;
                 line.end_job();
                 log::set_job(None);
             } else {

@@ -49,6 +49,7 @@ cancel_grace = 14
 cron = 9
 retry = "pool"
 max_attempts = 10
+max_crashes = 15
 
 [pool.backoff]
 first = 11

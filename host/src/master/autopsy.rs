@@ -1,0 +1,330 @@
+//! What is learnt from a dead worker: its counts, what it was doing, and which job is to blame.
+//!
+//! A job that was running when its worker died is blamed for the death, unless
+//! the master killed the worker, another slot of it was at fault, or nobody can
+//! tell which of several slots was. A blamed job gets a *death certificate*: a
+//! line in the log and an entry in the state directory, which the next master
+//! reads. The sentence is carried out by the slot that reserves the job next.
+
+use std::{fs, io, path::Path};
+
+use jiff::Zoned;
+use nix::sys::wait::WaitStatus;
+use serde::{Deserialize, Serialize};
+use tracing::{error, info, warn};
+
+use super::{Master, processes::Process};
+use crate::ipc::{
+    scoreboard::{Activity, Counts, Row, State},
+    suspects::{Sentence, Suspect},
+};
+
+/// The name of the file of certificates in the state directory.
+const FILE: &str = "deaths.json";
+
+/// Why a job is under suspicion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Certificate {
+    /// The job's id.
+    pub(super) job: u64,
+    /// How many workers it has taken down, this one included.
+    pub(super) deaths: u32,
+    /// The logical tube, `-` where it was not known.
+    pub(super) tube: String,
+    /// The handler that executed it.
+    pub(super) handler: String,
+    /// Hash of the plugin that the handler came from.
+    pub(super) sha256: String,
+    /// Pid of the worker.
+    pub(super) pid: u32,
+    /// Signal or exit code.
+    pub(super) ended: String,
+    /// The last line that the worker wrote to standard output or error.
+    pub(super) last_line: Option<String>,
+    /// When the master saw it, RFC 3339.
+    pub(super) at: String,
+}
+
+/// The certificates of the jobs that are under suspicion now.
+#[derive(Debug, Default)]
+pub(super) struct Certificates {
+    list: Vec<Certificate>,
+}
+
+impl Certificates {
+    /// Reads what an earlier master left. An unreadable file is as good as none.
+    pub(super) fn load(state_dir: &Path) -> Certificates {
+        let text = fs::read(state_dir.join(FILE)).unwrap_or_default();
+        Certificates {
+            list: serde_json::from_slice(&text).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Certificate> {
+        self.list.iter()
+    }
+
+    fn add(&mut self, certificate: Certificate, is_suspect: impl Fn(u64) -> bool) {
+        self.list
+            .retain(|known| known.job != certificate.job && is_suspect(known.job));
+        self.list.push(certificate);
+    }
+
+    /// Replaces the file as a whole.
+    fn save(&self, state_dir: &Path) -> io::Result<()> {
+        let fresh = state_dir.join(format!("{FILE}.new"));
+        fs::write(&fresh, serde_json::to_vec_pretty(&self.list)?)?;
+        fs::rename(fresh, state_dir.join(FILE))
+    }
+}
+
+/// The sentence for a job that took that many workers down.
+pub(super) fn sentence(deaths: u32, max_crashes: u32, delay_is_served: bool) -> Sentence {
+    match (deaths >= max_crashes, delay_is_served) {
+        (true, _) => Sentence::Bury,
+        (false, true) => Sentence::Served,
+        (false, false) => Sentence::Delay,
+    }
+}
+
+impl Master {
+    /// Puts the suspects of an earlier master back on the scoreboard.
+    pub(super) fn remember_suspects(&mut self) {
+        let suspects = self.processes.scoreboard.suspects();
+        for certificate in self.certificates.iter() {
+            let max_crashes = self.max_crashes(&certificate.handler);
+            suspects.put(Suspect {
+                job: certificate.job,
+                deaths: certificate.deaths,
+                sentence: sentence(certificate.deaths, max_crashes, false),
+            });
+        }
+    }
+
+    /// Adds a dead worker's counts to the totals, logs how it ended, blames its job, and answers with why.
+    pub(super) fn account(&mut self, process: &Process) -> String {
+        let mut counts = Counts::default();
+        self.processes
+            .rows(process)
+            .for_each(|row| counts += row.counts());
+        self.totals.done += counts.done;
+        self.totals.released += counts.released;
+        self.totals.buried += counts.buried;
+        self.totals.failed += counts.failed;
+        self.totals.timed_out += counts.timed_out;
+        let (ended, orderly) = ending(process.exit);
+        let Process {
+            nr, generation, pid, ..
+        } = *process;
+        let jobs = counts.executed;
+        if let Some(said) = &process.said {
+            error!(worker = nr, "gen" = generation, pid, error = said, "cannot start");
+        } else if orderly || process.killed {
+            info!(worker = nr, "gen" = generation, pid, jobs, "gone");
+        } else {
+            error!(worker = nr, "gen" = generation, pid, ended, jobs, "died");
+        }
+        self.account_for_jobs(process, &ended);
+        process.said.clone().unwrap_or_else(|| match &process.last_line {
+            Some(line) => format!("the worker ended before it was ready: {ended}\n  its last line: {line}"),
+            None => format!("the worker ended before it was ready: {ended}"),
+        })
+    }
+
+    /// Logs the jobs that a dead worker left behind, and blames the one that took it down.
+    fn account_for_jobs(&mut self, process: &Process, ended: &str) {
+        let scoreboard = &self.processes.scoreboard;
+        let at_work = |row: &Row| matches!(row.activity().state, State::Running | State::Settling);
+        let left: Vec<usize> = process
+            .rows
+            .clone()
+            .filter(|index| {
+                scoreboard
+                    .row(*index)
+                    .is_some_and(|row| at_work(row) && row.activity().job != 0)
+            })
+            .collect();
+        let running = |index: &usize| {
+            scoreboard
+                .row(*index)
+                .is_some_and(|row| row.activity().state == State::Running)
+        };
+        let running: Vec<usize> = left.iter().copied().filter(running).collect();
+        let at_fault = |index: &usize| {
+            scoreboard
+                .row(*index)
+                .is_some_and(|row| row.fault().load(std::sync::atomic::Ordering::Acquire) != 0)
+        };
+        let blamed = match running.as_slice() {
+            _ if process.killed => None,
+            [only] => Some(*only),
+            several => several.iter().copied().find(at_fault),
+        };
+        for index in left {
+            let Some(activity) = self.processes.scoreboard.row(index).map(Row::activity) else {
+                continue;
+            };
+            self.totals.crashed += 1;
+            let tube = activity
+                .tube
+                .and_then(|tube| process.tubes.get(tube))
+                .map_or("-", String::as_str);
+            let Process {
+                nr,
+                generation,
+                pid,
+                ref handler,
+                ..
+            } = *process;
+            let job = activity.job;
+            if Some(index) == blamed {
+                self.certify(process, activity, index, tube, ended);
+            } else {
+                let why = "crashed: the queue server hands the job out again";
+                error!(
+                    worker = nr,
+                    "gen" = generation,
+                    pid,
+                    job,
+                    tube,
+                    handler,
+                    ended,
+                    "{why}"
+                );
+            }
+        }
+    }
+
+    fn certify(&mut self, process: &Process, activity: Activity, row: usize, tube: &str, ended: &str) {
+        let scoreboard = &self.processes.scoreboard;
+        let job = activity.job;
+        let deaths = scoreboard
+            .suspects()
+            .find(job)
+            .map_or(0, |suspect| suspect.deaths)
+            + 1;
+        let max_crashes = self.max_crashes(&process.handler);
+        // A slot that met the job already has taken the mark away and served its delay.
+        let passed = sentence(deaths, max_crashes, !scoreboard.is_marked_running(row));
+        scoreboard.suspects().put(Suspect {
+            job,
+            deaths,
+            sentence: passed,
+        });
+        let Process {
+            nr,
+            generation,
+            pid,
+            ref handler,
+            ref last_line,
+            ..
+        } = *process;
+        let plugin = self
+            .generations
+            .get(&generation)
+            .and_then(|generation| generation.plugin(handler));
+        let sha256 = plugin.map_or_else(String::new, |plugin| plugin.sha256.clone());
+        let verdict = match passed {
+            Sentence::Bury => "death certificate: the job is to be buried",
+            Sentence::Delay | Sentence::Served => "death certificate: the job is tried again after a delay",
+        };
+        let said = last_line.as_deref();
+        error!(
+            worker = nr,
+            "gen" = generation,
+            pid,
+            job,
+            tube,
+            handler,
+            sha256,
+            ended,
+            deaths,
+            output = said,
+            "{verdict}"
+        );
+        let certificate = Certificate {
+            job,
+            deaths,
+            tube: tube.to_owned(),
+            handler: handler.clone(),
+            sha256,
+            pid,
+            ended: ended.to_owned(),
+            last_line: last_line.clone(),
+            at: Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        };
+        let suspects = self.processes.scoreboard.suspects();
+        self.certificates
+            .add(certificate, |job| suspects.find(job).is_some());
+        if let Err(error) = self.certificates.save(&self.places.state_dir) {
+            warn!(error = %error, "cannot keep the death certificate");
+        }
+    }
+
+    /// How many workers a job of that handler may take down, by the newest settings.
+    fn max_crashes(&self, handler: &str) -> u32 {
+        let newest = self.generations.values().next_back();
+        let pools = newest.into_iter().flat_map(|generation| {
+            generation
+                .config
+                .pools
+                .iter()
+                .filter(|pool| generation.handler(&pool.name) == handler)
+        });
+        pools.map(|pool| pool.max_crashes).min().unwrap_or(1)
+    }
+}
+
+/// How a process ended, and whether that was in order.
+fn ending(exit: Option<WaitStatus>) -> (String, bool) {
+    match exit {
+        Some(WaitStatus::Exited(_, 0)) => ("exit code 0".to_owned(), true),
+        Some(WaitStatus::Exited(_, code)) => (format!("exit code {code}"), false),
+        Some(WaitStatus::Signaled(_, signal, _)) => (signal.as_str().to_owned(), false),
+        _ => ("an unknown end".to_owned(), false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(job: u64, deaths: u32) -> Certificate {
+        Certificate {
+            job,
+            deaths,
+            tube: "mail".into(),
+            handler: "mailer".into(),
+            sha256: "00".into(),
+            pid: 1,
+            ended: "SIGSEGV".into(),
+            last_line: None,
+            at: "2026-11-22T12:00:00+00:00".into(),
+        }
+    }
+
+    #[test]
+    fn a_job_is_delayed_after_each_death_and_condemned_at_the_limit() {
+        assert_eq!(sentence(1, 3, false), Sentence::Delay);
+        assert_eq!(sentence(2, 3, true), Sentence::Served);
+        assert_eq!(sentence(3, 3, true), Sentence::Bury);
+        assert_eq!(sentence(1, 1, false), Sentence::Bury);
+    }
+
+    #[test]
+    fn certificates_survive_the_master_and_forget_jobs_that_are_settled() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut certificates = Certificates::default();
+        certificates.add(certificate(1, 1), |_| true);
+        certificates.add(certificate(2, 1), |job| job != 1);
+        certificates.add(certificate(2, 2), |_| true);
+        certificates.save(directory.path()).expect("a file");
+        let loaded = Certificates::load(directory.path());
+        assert_eq!(loaded.list, [certificate(2, 2)]);
+        assert!(
+            Certificates::load(&directory.path().join("nowhere"))
+                .list
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Marks the slot whose thread raises a fatal signal, before the process dies of it.
+//!
+//! With several slots in one worker, all of their jobs go back to the queue
+//! when it dies; the mark tells the one at fault from the bystanders.
+#![allow(unsafe_code, reason = "a signal handler; each block carries its argument")]
+
+use std::{
+    cell::Cell,
+    io,
+    ptr::{null, null_mut},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use nix::libc;
+
+/// What a thread dies of when its code is at fault.
+const FATAL: [libc::c_int; 5] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGABRT,
+];
+
+thread_local! {
+    /// The mark of this thread's slot; null on threads that are none. Constant, without a destructor, so
+    /// that a signal handler may read it.
+    static MARK: Cell<*const AtomicU32> = const { Cell::new(null()) };
+}
+
+/// The handlers that were there before, in the order of [`FATAL`]: std's own report a stack overflow.
+static BEFORE: OnceLock<[libc::sigaction; FATAL.len()]> = OnceLock::new();
+
+/// Says that this thread runs the slot with that mark, which lives as long as the process.
+pub(super) fn mark_thread(mark: &'static AtomicU32) {
+    MARK.set(mark);
+}
+
+/// Installs the handlers. Called once, before any slot begins.
+pub(super) fn install() -> io::Result<()> {
+    let mut before = [empty(); FATAL.len()];
+    for (signal, before) in FATAL.into_iter().zip(&mut before) {
+        // SAFETY: a null new action only reads the present one into a valid place.
+        if unsafe { libc::sigaction(signal, null(), before) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    BEFORE
+        .set(before)
+        .map_err(|_| io::Error::other("fatal signals were installed twice"))?;
+    let mut action = empty();
+    action.sa_sigaction =
+        on_fatal as extern "C" fn(libc::c_int, *const libc::siginfo_t, *const libc::c_void) as usize;
+    // On the alternative stack that std gives its threads, for a stack that is exhausted.
+    action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO;
+    for signal in FATAL {
+        // SAFETY: the handler is async-signal-safe: it reads a thread-local constant-initialised cell,
+        // stores to an atomic, reads a set OnceLock and calls sigaction and raise.
+        if unsafe { libc::sigaction(signal, &action, null_mut()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the mark, puts the earlier handler back and lets it have the signal.
+extern "C" fn on_fatal(signal: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
+    let mark = MARK.get();
+    if !mark.is_null() {
+        // SAFETY: `mark_thread` was given a reference that lives as long as the process.
+        unsafe { (*mark).store(signal as u32, Ordering::Release) };
+    }
+    let position = FATAL.iter().position(|fatal| *fatal == signal);
+    if let (Some(before), Some(position)) = (BEFORE.get(), position) {
+        // SAFETY: async-signal-safe calls; the action is one that the system gave us, and the kernel passes
+        // a valid siginfo to a handler with SA_SIGINFO. A code above zero is the kernel's own: the
+        // instruction faults again on return. A signal that was sent is sent again.
+        unsafe {
+            libc::sigaction(signal, &before[position], null_mut());
+            if (*info).si_code <= 0 {
+                libc::raise(signal);
+            }
+        }
+    }
+}
+
+fn empty() -> libc::sigaction {
+    // SAFETY: all zeroes are a valid sigaction: the default action, no flags, an empty mask.
+    unsafe { std::mem::zeroed() }
+}

@@ -1,0 +1,70 @@
+//! Whether a job that was just reserved may be executed at all.
+//!
+//! beanstalkd hands the job of a dead worker to the next waiting slot within a
+//! fraction of a millisecond. Executed at once, a job that takes workers down
+//! would take down one after the other. So a slot first looks whether the job
+//! still counts as running elsewhere, or is under suspicion, and then serves
+//! the delay or the burial instead of executing it.
+
+use asynccall_client::protocol::JobId;
+
+use super::{Shared, slot::Line};
+use crate::{
+    ipc::{
+        scoreboard::Predecessor,
+        suspects::{Sentence, Suspect},
+    },
+    policy::{self, Disposition, Facts},
+};
+
+/// What is to become of the job instead of executing it, with its priority; `None`: it may be executed.
+pub(super) fn heed(line: &Line, shared: &Shared, id: JobId) -> Option<Heeded> {
+    let unfinished = shared.scoreboard.take_running(id.0, line.row_index()) == Some(Predecessor::Unfinished);
+    let suspect = shared.scoreboard.suspects().find(id.0);
+    let deaths = suspect.map_or(0, |suspect| suspect.deaths);
+    let (deaths, condemned) = match suspect {
+        Some(Suspect {
+            sentence: Sentence::Bury,
+            ..
+        }) => (deaths, true),
+        // The master has not heard of this death yet.
+        _ if unfinished => (deaths + 1, false),
+        Some(Suspect {
+            sentence: Sentence::Delay,
+            ..
+        }) => (deaths, false),
+        _ => return None,
+    };
+    let Some(known) = line.facts(id) else {
+        return Some(Heeded::Lost);
+    };
+    if !unfinished && known.crashes == 0 {
+        // Another job of the same id: the server counts from 1 again after a restart without a binlog.
+        shared.scoreboard.suspects().remove(id.0);
+        return None;
+    }
+    shared.scoreboard.suspects().served(id.0);
+    let facts = Facts {
+        id: id.0,
+        attempt: known.attempt,
+        priority: known.priority,
+    };
+    let disposition = policy::after_deaths(deaths, condemned, facts, &shared.retry);
+    Some(Heeded::Instead {
+        disposition,
+        priority: known.priority,
+    })
+}
+
+/// What becomes of a job that is not executed.
+pub(super) enum Heeded {
+    /// The queue server does not know it, or cannot be asked.
+    Lost,
+    /// This.
+    Instead {
+        /// Released with a delay, or buried.
+        disposition: Disposition,
+        /// The job's priority.
+        priority: u32,
+    },
+}
