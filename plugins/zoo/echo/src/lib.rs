@@ -1,6 +1,7 @@
 //! Answers with its own payload, and misbehaves when the payload asks for it. For tests and benchmarks.
 //!
-//! A payload that is a map may ask, in this order, for: `sleep_ms`, `abort` (true: the process ends), `panic` (a
+//! A payload that is a map may ask, in this order, for: `until_cancelled` (true: it works until the host wants it to
+//! give up, and fails), `sleep_ms`, `abort` (true: the process ends), `panic` (a
 //! text), `fail` (true or a text), `retry_in` (seconds), `bury` (a text).
 
 use std::{process, thread};
@@ -24,6 +25,7 @@ struct Config {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Wishes {
+    until_cancelled: bool,
     sleep_ms: u64,
     abort: bool,
     panic: Option<String>,
@@ -52,13 +54,19 @@ impl Handler for Echo {
     fn execute(&self, job: &Job, payload: Value) -> Result {
         debug!(tag = self.tag, bytes = job.body().len(), "echo");
         if payload.is_object() {
-            grant(Wishes::deserialize(&payload).or_bury()?)?;
+            grant(job, Wishes::deserialize(&payload).or_bury()?)?;
         }
         Ok(payload.into())
     }
 }
 
-fn grant(wishes: Wishes) -> Result<()> {
+fn grant(job: &Job, wishes: Wishes) -> Result<()> {
+    if wishes.until_cancelled {
+        while !job.cancelled() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        return Err("gave up when it was asked to".into());
+    }
     thread::sleep(Duration::from_millis(wishes.sleep_ms));
     if wishes.abort {
         process::abort();

@@ -1,0 +1,113 @@
+//! Jobs that run for long: they keep their reservation, up to a limit.
+
+use std::fs;
+
+use asynccall_client::protocol::JobState;
+use nix::sys::signal::Signal;
+
+use crate::support::{Beanstalkd, Host, processes};
+
+#[test]
+fn a_job_that_takes_longer_than_its_time_to_run_is_touched_and_runs_once() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").workers(2).start();
+    let job = queue.put_with_ttr("t", 1, r#"{"sleep_ms": 3500}"#);
+    daemon.wait_for_total("done", 1);
+    assert_eq!(
+        queue.stat("job-timeouts"),
+        0,
+        "the queue server never took it back"
+    );
+    assert!(
+        queue.stat("cmd-touch") >= 3,
+        "{} touches",
+        queue.stat("cmd-touch")
+    );
+    assert_eq!(
+        queue.stat("cmd-stats-job"),
+        1,
+        "its time to run was asked for once"
+    );
+    let runs = daemon.lines_with(&[&format!("job={job}"), "bytes="]);
+    assert_eq!(runs.len(), 1, "{runs:?}");
+}
+
+#[test]
+fn jobs_with_a_long_time_to_run_are_not_touched_all_the_time() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    queue.put("t", r#"{"sleep_ms": 1500}"#);
+    daemon.wait_for_total("done", 1);
+    assert_eq!(queue.stat("cmd-touch"), 0);
+}
+
+#[test]
+fn a_job_past_max_runtime_may_give_up_by_itself() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--max-runtime=1")
+        .flag("--cancel-grace=60")
+        .start();
+    let job = queue.put("t", r#"{"until_cancelled": true}"#);
+    let line = daemon.wait_for_settled(job);
+    assert!(line.contains("outcome=failed settled=release"), "{line}");
+    assert!(line.contains(r#"error="gave up when it was asked to""#), "{line}");
+    daemon.wait_for_line(&[
+        &format!("job={job}"),
+        "max_runtime is over: asking the handler to give up",
+    ]);
+    assert_eq!(daemon.total("timed_out"), 0);
+}
+
+#[test]
+fn a_job_past_max_runtime_that_does_not_give_up_is_released_and_its_worker_replaced() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--max-runtime=1")
+        .flag("--cancel-grace=0")
+        .start();
+    let stuck = daemon.workers();
+    let job = queue.put("t", r#"{"sleep_ms": 600000}"#);
+    let line = daemon.wait_for_settled(job);
+    assert!(line.contains("settled=release delay="), "{line}");
+    assert_eq!(queue.wait_for(job, JobState::Delayed).releases, 1);
+    daemon.wait_for_status("another worker is ready", |status| {
+        let worker = &status["pools"][0]["workers"][0];
+        worker["state"] == "ready" && worker["pid"] != stuck[0]
+    });
+    processes::wait_until_gone(stuck[0]);
+    let totals = &daemon.status()["totals"];
+    assert_eq!(
+        (&totals["timed_out"], &totals["released"], &totals["crashed"]),
+        (&1.into(), &1.into(), &0.into())
+    );
+    queue.put("t", "1");
+    daemon.wait_for_total("done", 1);
+}
+
+#[test]
+fn max_runtime_holds_without_a_master_too() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let mut daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--max-runtime=2")
+        .flag("--cancel-grace=0")
+        .start();
+    let worker = daemon.workers()[0];
+    let job = queue.put("t", r#"{"sleep_ms": 600000}"#);
+    daemon.wait_until_running(job);
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait_for_end();
+    processes::wait_until_gone(worker);
+    assert_eq!(
+        queue.wait_for(job, JobState::Delayed).releases,
+        1,
+        "released, not lost with its connection"
+    );
+    assert!(fs::metadata(daemon.host().log_file()).is_ok());
+}
