@@ -215,19 +215,22 @@ fn of_pool(facts: Facts, settings: &Settings) -> Disposition {
     )
 }
 
-/// First, first × factor, first × factor² …, at most `max`, moved by up to `jitter` of itself.
+/// First, first × factor, first × factor² …, moved by up to `jitter` of itself, at most `max`.
 ///
 /// The movement depends on the job and the attempt alone, so that jobs which failed together come back apart.
 fn backoff_delay(facts: Facts, backoff: &Backoff) -> u32 {
+    if backoff.first.is_zero() {
+        return 0;
+    }
     let exponent = facts.attempt.saturating_sub(1).min(1000) as i32;
-    let grown = backoff.first.as_secs_f64() * backoff.factor.powi(exponent);
-    let capped = grown.min(backoff.max.as_secs_f64());
+    let longest = backoff.max.as_secs_f64();
+    let grown = (backoff.first.as_secs_f64() * backoff.factor.powi(exponent)).min(longest);
     let mut hasher = DefaultHasher::new();
     (facts.id, facts.attempt).hash(&mut hasher);
     let unit = hasher.finish() as f64 / u64::MAX as f64;
-    let moved = capped * (1.0 + backoff.jitter * (2.0 * unit - 1.0));
+    let moved = grown * (1.0 + backoff.jitter * (2.0 * unit - 1.0));
     // A float to integer cast saturates; the delay is far below the limit anyway.
-    moved.round() as u32
+    moved.min(longest).round() as u32
 }
 
 /// Seconds, rounded up: never earlier than asked for.
@@ -339,7 +342,7 @@ mod tests {
         assert_eq!(action(asked, &never, 999), Action::Release { delay: 2 });
         assert!(matches!(
             action(Failure::Retry(None), &never, 999),
-            Action::Release { delay: 2880..=4320 }
+            Action::Release { delay: 2880..=3600 }
         ));
     }
 
@@ -422,9 +425,27 @@ mod tests {
         };
         assert!((8..=12).contains(&delay(1)));
         assert!((64..=96).contains(&delay(4)));
-        assert!((2880..=4320).contains(&delay(24)));
+        assert!((2880..=3600).contains(&delay(24)));
         assert_eq!(delay(3), delay(3), "the same job and attempt give the same delay");
         assert_eq!(action(Failure::Exception, &nothing, 25), Action::Bury);
+    }
+
+    #[test]
+    fn no_delay_stays_none_however_often_a_job_fails() {
+        let mut settings = settings();
+        settings.backoff.first = Duration::ZERO;
+        settings.backoff.factor = 100.0;
+        settings.max_attempts = u32::MAX;
+        for attempt in [1, 2, 200, 100_000] {
+            let decided = decide(
+                Failure::Failed,
+                facts(attempt),
+                &RetryFields::default(),
+                &settings,
+                &noon(),
+            );
+            assert_eq!(decided.action, Action::Release { delay: 0 });
+        }
     }
 
     #[test]

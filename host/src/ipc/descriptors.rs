@@ -17,10 +17,11 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 /// Claims a descriptor that this process inherited and hides it from its own children.
 ///
-/// Fails where the number is not open. The caller claims each number once and
-/// gets it from the process that passed the descriptor on.
-pub fn claim(number: RawFd) -> io::Result<OwnedFd> {
-    if number < 0 {
+/// Fails where the number is not open. The caller claims each number once, and has it from the process that
+/// passed the descriptor on: a number that something else in this process owns must never get here.
+pub(crate) fn claim(number: RawFd) -> io::Result<OwnedFd> {
+    // The standard streams are never passed on for being claimed.
+    if number <= 2 {
         return Err(io::Error::from_raw_os_error(nix::libc::EBADF));
     }
     // SAFETY: fcntl fails on a number that is not open, which is checked below before the value is
@@ -37,11 +38,11 @@ pub fn claim(number: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Claims an inherited stream socket.
-pub fn claim_stream(number: RawFd) -> io::Result<UnixStream> {
+pub(crate) fn claim_stream(number: RawFd) -> io::Result<UnixStream> {
     claim(number).map(UnixStream::from)
 }
 
 /// Claims an inherited file.
-pub fn claim_file(number: RawFd) -> io::Result<File> {
+pub(crate) fn claim_file(number: RawFd) -> io::Result<File> {
     claim(number).map(File::from)
 }

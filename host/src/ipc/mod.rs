@@ -54,6 +54,8 @@ pub struct Setup {
 pub enum ToWorker {
     /// The first message.
     Setup(Box<Setup>),
+    /// The generation has taken over: begin to reserve.
+    Work,
     /// Reserve nothing more, finish what runs, leave.
     Quiet,
     /// Give back what runs and leave at once.
@@ -64,7 +66,7 @@ pub enum ToWorker {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToMaster {
-    /// The plugins are loaded, the handler is made, the slots begin to work.
+    /// The plugins are loaded, the handler is made, the slots wait for [`ToWorker::Work`].
     Ready,
     /// The worker cannot start. It leaves right after.
     Failed {
@@ -86,15 +88,12 @@ pub enum ToMaster {
 pub enum Retirement {
     /// It executed `max_request` jobs.
     MaxRequest,
-    /// It was asked to leave by a signal of its own.
-    Signal,
 }
 
 impl std::fmt::Display for Retirement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Retirement::MaxRequest => "max_request",
-            Retirement::Signal => "signal",
         })
     }
 }

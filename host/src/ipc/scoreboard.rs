@@ -40,7 +40,7 @@ pub const ROWS: usize = 65_536;
 /// First bytes of the memory.
 const MAGIC: u64 = u64::from_ne_bytes(*b"acscore1");
 
-/// [`Activity::tube`] and [`Activity::handler`] when unknown.
+/// A row's tube while it is unknown.
 const NONE: u32 = u32::MAX;
 
 /// The memory, as all processes see it. Any bytes are valid for it.
@@ -66,6 +66,7 @@ pub struct Row {
     since: AtomicU64,
     tube: AtomicU32,
     fault: AtomicU32,
+    deleted: AtomicU32,
     worker: AtomicU64,
     done: AtomicU64,
     released: AtomicU64,
@@ -164,8 +165,19 @@ impl Row {
             self.tube
                 .store(tube.map_or(NONE, |index| index as u32), Ordering::Relaxed);
             self.since.store(now, Ordering::Relaxed);
+            self.deleted.store(0, Ordering::Relaxed);
         });
         now
+    }
+
+    /// Says that the job in hand was deleted before its handler began.
+    pub fn note_deleted(&self) {
+        self.deleted.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether the job in hand was deleted before its handler began.
+    pub fn was_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed) != 0
     }
 
     /// Where a fatal-signal handler notes that this slot's thread is the one at fault.

@@ -147,7 +147,7 @@ impl Master {
         let running = |index: &usize| {
             scoreboard
                 .row(*index)
-                .is_some_and(|row| row.activity().state == State::Running)
+                .is_some_and(|row| row.activity().state == State::Running && !row.was_deleted())
         };
         let running: Vec<usize> = left.iter().copied().filter(running).collect();
         let at_fault = |index: &usize| {
@@ -180,7 +180,11 @@ impl Master {
             if Some(index) == blamed {
                 self.certify(process, activity, index, tube, ended);
             } else {
-                let why = "crashed: the queue server hands the job out again";
+                let deleted = self.processes.scoreboard.row(index).is_some_and(Row::was_deleted);
+                let why = match deleted {
+                    true => "crashed: the job asked to run at most once and was deleted before",
+                    false => "crashed: the queue server hands the job out again",
+                };
                 error!(
                     worker = nr,
                     "gen" = generation,

@@ -208,7 +208,7 @@ impl Log {
             line.json("gen", &worker.generation.to_string());
             line.json("pid", &worker.pid.to_string());
         }
-        JOB.with_borrow(|current| match current {
+        let fill = |current: &Option<JobIdentity>, line: &mut Line| match current {
             Some(identity) if job == 0 || job == identity.id => {
                 line.json("job", &identity.id.to_string());
                 line.text("tube", &identity.tube);
@@ -216,7 +216,12 @@ impl Log {
             }
             _ if job != 0 => line.json("job", &job.to_string()),
             _ => {}
-        });
+        };
+        // A plugin may log while its thread is being torn down, or from inside a field that is being rendered.
+        let known = JOB.try_with(|job| job.try_borrow().map(|current| fill(&current, &mut line)).is_ok());
+        if known != Ok(true) && job != 0 {
+            line.json("job", &job.to_string());
+        }
         line
     }
 

@@ -59,8 +59,11 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
         handler: shared.handler_name.clone(),
     }));
     if let Some(heeded) = suspicion::heed(line, shared, id) {
-        line.claim(Settler::Slot);
-        return instead(id, heeded, started_ns);
+        // Claimed like an executed job: the keeper may be about to give it back.
+        return line
+            .claim(Settler::Slot)
+            .then(|| instead(line, id, heeded, started_ns))
+            .flatten();
     }
     line.running(id);
     shared.have_watched();
@@ -98,12 +101,12 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
             reason: "".into(),
             answer,
         }),
-        Some(failure) => decide(&job, body, shared, failure, wished_priority, answer),
+        Some(failure) => decide(line, &job, body, failure, wished_priority, answer),
     }
 }
 
 /// What is settled for a job that its handler is not given.
-fn instead(id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pending> {
+fn instead(line: &Line, id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pending> {
     let answer = Answer {
         label: "not_executed",
         failed: false,
@@ -113,7 +116,7 @@ fn instead(id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pending> {
     };
     match heeded {
         Heeded::Lost => {
-            answer.log("lost", None, "the job is not ours any more");
+            answer.log_lost(line);
             None
         }
         Heeded::Instead {
@@ -149,6 +152,8 @@ fn delete_before_running(line: &Line, id: JobId) -> bool {
     match line.ask(|connection| connection.delete(id)) {
         Ok(true) => {
             line.row().count_done();
+            line.row().note_deleted();
+            line.not_running();
             true
         }
         Ok(false) => {
@@ -192,13 +197,14 @@ fn label(verdict: Verdict) -> &'static str {
 }
 
 fn decide(
+    line: &Line,
     job: &LentJob<'_>,
     body: &[u8],
-    shared: &Shared,
     failure: Failure,
     wished_priority: i64,
     answer: Answer,
 ) -> Option<Pending> {
+    let retry = line.retry();
     let wished = u32::try_from(wished_priority)
         .ok()
         .filter(|_| wished_priority != PRIORITY_KEEP);
@@ -210,7 +216,7 @@ fn decide(
         },
         None => {
             let Some(known) = job.facts() else {
-                answer.log("lost", None, "the job is not ours any more");
+                answer.log_lost(line);
                 return None;
             };
             let priority = wished.unwrap_or(known.priority);
@@ -221,11 +227,11 @@ fn decide(
             }
         }
     };
-    let message = match policy::needs_message(failure, &shared.retry) {
+    let message = match policy::needs_message(failure, retry) {
         true => message_fields(body),
         false => RetryFields::default(),
     };
-    let disposition = policy::decide(failure, facts, &message, &shared.retry, &Zoned::now());
+    let disposition = policy::decide(failure, facts, &message, retry, &Zoned::now());
     Some(Pending {
         id: job.id(),
         action: disposition.action,
@@ -327,6 +333,18 @@ impl Answer {
         let delay = delay.map(|seconds| tracing::field::display(format!("{seconds}s")));
         let error = Some(self.error.as_str()).filter(|error| !error.is_empty());
         warn!(outcome, settled, delay, reason, error);
+    }
+
+    /// The line of a job that can be settled no more.
+    fn log_lost(&self, line: &Line) {
+        match line.is_unusable() {
+            true => self.log(
+                "unknown",
+                None,
+                "the connection was lost: the queue server hands the job out again",
+            ),
+            false => self.log("lost", None, "the job is not ours any more"),
+        }
     }
 
     fn log_settled_before(&self) {

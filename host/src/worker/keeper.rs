@@ -21,7 +21,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use tracing::{error, warn};
 
 use super::{
-    Shared,
+    Shared, fatal,
     slot::{self, Line, Settler},
     watch::Overrun,
 };
@@ -78,9 +78,6 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
     let lines: Vec<_> = (first_row..first_row + slots)
         .map(|row| Arc::new(Line::new(shared.clone(), row)))
         .collect();
-    if link.send(&ToMaster::Ready).is_err() {
-        return Exit::Internal;
-    }
     let mut threads = Vec::new();
     for line in &lines {
         match start(line.clone(), &shared) {
@@ -90,6 +87,9 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
                 return Exit::Internal;
             }
         }
+    }
+    if link.send(&ToMaster::Ready).is_err() {
+        return Exit::Internal;
     }
     let mut keeper = Keeper {
         link,
@@ -102,7 +102,8 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
         orphaned: false,
     };
     match keeper.keep(&bell) {
-        Ok(exit) => exit,
+        Ok(exit) if keeper.threads.iter().all(JoinHandle::is_finished) => exit,
+        Ok(exit) => fatal::exit_now(exit.code()),
         Err(error) => {
             error!(error = %error, "the worker cannot go on");
             Exit::Internal
@@ -140,6 +141,10 @@ impl Keeper {
             self.wait(bell, due.into_iter().flatten().min())?;
             while self.link_has_message()? {
                 match self.link.receive()? {
+                    Some(ToWorker::Work) => {
+                        self.shared.at_work.store(true, Ordering::Release);
+                        self.unpark();
+                    }
                     Some(ToWorker::Quiet) => self.go_quiet(),
                     Some(ToWorker::Now) => return Ok(self.leave_now()),
                     Some(ToWorker::Setup(_)) => warn!("the master sent a second setup"),
@@ -220,6 +225,10 @@ impl Keeper {
     /// No slot begins another reserve.
     fn go_quiet(&self) {
         self.shared.quiet.store(true, Ordering::Release);
+        self.unpark();
+    }
+
+    fn unpark(&self) {
         for thread in &self.threads {
             thread.thread().unpark();
         }
@@ -236,7 +245,7 @@ impl Keeper {
             all_ended = false;
             let waited = monotonic_ns().saturating_sub(activity.since_ns);
             if activity.state == State::Idle && waited >= SETTLED_WAIT.as_nanos() as u64 {
-                line.half_close();
+                line.end_waiting();
             }
         }
         if all_ended && !self.said_quiet && !self.orphaned {
@@ -265,8 +274,8 @@ impl Keeper {
             if line.claim(Settler::Keeper) {
                 let action = Action::Release { delay: 0 };
                 give_back(line, line.job(), action, "the worker has to leave at once");
-            } else if line.row().activity().state == State::Idle {
-                line.half_close();
+            } else {
+                line.end_waiting();
             }
         }
         let deadline = Instant::now() + LAST_SETTLEMENTS;
@@ -300,7 +309,7 @@ pub(super) fn give_back(line: &Line, id: JobId, action: Action, reason: &str) {
     let Some(connection) = guard.as_mut() else { return };
     // Before the queue server can hand it to a slot that would find it here.
     line.not_running();
-    match settle(connection, id, action) {
+    match settle(line, connection, id, action) {
         Ok(Some(settled)) => {
             match action {
                 Action::Release { .. } => line.row().count_released(),
@@ -328,13 +337,17 @@ pub(super) fn give_back(line: &Line, id: JobId, action: Action, reason: &str) {
 
 /// Tells the queue server; the name of what was done, or nothing where it does not know the job.
 fn settle(
+    line: &Line,
     connection: &mut Connection,
     id: JobId,
     action: Action,
 ) -> Result<Option<&'static str>, ConnectionError> {
-    let Some(priority) = connection.stats_job(id)?.map(|stats| stats.pri) else {
-        return Ok(None);
+    let known = line.known_facts(id).map(|facts| facts.priority);
+    let asked = match known {
+        None => connection.stats_job(id)?.map(|stats| stats.pri),
+        known => known,
     };
+    let Some(priority) = asked else { return Ok(None) };
     Ok(match action {
         Action::Release { delay } => match connection.release(id, priority, delay)? {
             Released::NotFound => None,

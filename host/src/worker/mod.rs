@@ -61,6 +61,8 @@ struct Shared {
     retry: policy::Settings,
     reserve_seconds: u32,
     scoreboard: &'static Scoreboard,
+    /// The generation has taken over: slots may reserve.
+    at_work: AtomicBool,
     quiet: AtomicBool,
     executed: AtomicU64,
     max_request: u64,
@@ -87,6 +89,10 @@ impl Shared {
     /// Where a fatal signal of a slot's thread is noted.
     fn mark(&self, index: usize) -> &'static AtomicU32 {
         self.row(index).fault()
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.at_work.load(Ordering::Acquire)
     }
 
     fn is_quiet(&self) -> bool {
@@ -198,9 +204,10 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
             .try_into()
             .unwrap_or(u32::MAX),
         scoreboard,
+        at_work: AtomicBool::new(false),
         quiet: AtomicBool::new(false),
         executed: AtomicU64::new(0),
-        max_request: pool.max_request,
+        max_request: with_jitter(pool.max_request),
         min_lifetime: pool.min_lifetime,
         cron: pool.cron,
         max_runtime: pool.max_runtime,
@@ -210,6 +217,12 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         bell,
     };
     Ok((Arc::new(shared), first_row, pool.slots as usize, ears))
+}
+
+/// Up to a tenth more, so that workers which began together are not replaced together.
+fn with_jitter(limit: u64) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    limit + RandomState::new().hash_one(limit) % (limit / 10 + 1)
 }
 
 fn bell() -> io::Result<(UnixStream, UnixStream)> {

@@ -22,6 +22,7 @@ use std::{
 use asynccall_client::{
     connection::{Address, Connection, ConnectionError, Options, Waker},
     protocol::{Command, JobId, Reply, Verb},
+    tube::TubeName,
 };
 use tracing::{debug, info, warn};
 
@@ -34,6 +35,7 @@ use super::{
 use crate::{
     ipc::scoreboard::{Row, State, monotonic_ns},
     observe::{line::chain, log},
+    policy,
 };
 
 /// Wait before the first reconnect; each further failure doubles it.
@@ -41,12 +43,21 @@ const FIRST_RECONNECT: Duration = Duration::from_millis(100);
 /// The longest wait before a reconnect.
 const LONGEST_RECONNECT: Duration = Duration::from_secs(10);
 
-/// Who settles the job in hand.
+/// What may happen to the connection and the job in hand, and who settles it.
+///
+/// ```text
+///  Nobody ─▶ Waiting ─▶ Open ─▶ Slot or Keeper ─▶ Nobody
+///               └─▶ Ended: the keeper half-closes; a job that still comes is not executed
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Settler {
     /// There is no job.
     Nobody,
+    /// A reserve waits.
+    Waiting,
+    /// The keeper has ended the waiting reserve.
+    Ended,
     /// The handler runs; whoever claims the job first settles it.
     Open,
     /// The slot itself.
@@ -64,6 +75,7 @@ pub(super) struct Line {
     job: AtomicU64,
     settler: AtomicU8,
     cancelled: AtomicBool,
+    unusable: AtomicBool,
     knowledge: Mutex<Knowledge>,
 }
 
@@ -78,6 +90,7 @@ impl Line {
             job: AtomicU64::new(0),
             settler: AtomicU8::new(Settler::Nobody as u8),
             cancelled: AtomicBool::new(false),
+            unusable: AtomicBool::new(false),
             knowledge: Mutex::default(),
         }
     }
@@ -85,6 +98,11 @@ impl Line {
     /// The slot's row of the scoreboard.
     pub(super) fn row(&self) -> &Row {
         self.shared.row(self.row)
+    }
+
+    /// The pool's retry policy.
+    pub(super) fn retry(&self) -> &policy::Settings {
+        &self.shared.retry
     }
 
     /// The index of that row.
@@ -117,10 +135,20 @@ impl Line {
             None => Err(ConnectionError::Broken),
         };
         if answer.is_err() {
-            // Without its connection the job goes back to the queue: nobody can settle it any more.
-            self.cancel();
+            self.give_up_connection();
         }
         answer
+    }
+
+    /// Without its connection the job goes back to the queue: nobody can settle it any more.
+    fn give_up_connection(&self) {
+        self.unusable.store(true, Ordering::Relaxed);
+        self.cancel();
+    }
+
+    /// Whether the connection has to be given up, because it holds a job that could not be settled.
+    pub(super) fn is_unusable(&self) -> bool {
+        self.unusable.load(Ordering::Relaxed)
     }
 
     /// The same for whoever must not wait: nothing where the connection is in use, or the job is not in hand
@@ -136,7 +164,7 @@ impl Line {
         let connection = guard.as_mut().filter(|_| in_hand)?;
         let answer = question(connection);
         if answer.is_err() {
-            self.cancel();
+            self.give_up_connection();
         }
         Some(answer)
     }
@@ -203,9 +231,10 @@ impl Line {
         Some(touched)
     }
 
-    /// What is known already of the job in hand.
+    /// What is known already of the job in hand. Nothing while somebody is asking: whoever holds the
+    /// connection must not wait for whoever waits for it.
     pub(super) fn known_facts(&self, job: JobId) -> Option<Facts> {
-        self.knowledge().of(job).flatten()
+        self.knowledge.try_lock().ok()?.of(job).flatten()
     }
 
     /// The job went back to the queue under its handler: nobody can settle it any more.
@@ -224,9 +253,13 @@ impl Line {
 
     /// Takes the right to settle the job in hand. `true` for one caller only.
     pub(super) fn claim(&self, settler: Settler) -> bool {
-        let open = Settler::Open as u8;
+        self.change(Settler::Open, settler)
+    }
+
+    fn change(&self, from: Settler, to: Settler) -> bool {
+        let (from, to) = (from as u8, to as u8);
         self.settler
-            .compare_exchange(open, settler as u8, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
@@ -251,8 +284,13 @@ impl Line {
     }
 
     /// Ends a waiting reserve: the queue server answers a half-closed connection at once.
-    pub(super) fn half_close(&self) {
-        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+    ///
+    /// A job that the server has handed out already is refused by the slot, so that it is never executed
+    /// on a connection that cannot settle it.
+    pub(super) fn end_waiting(&self) {
+        if self.change(Settler::Waiting, Settler::Ended)
+            && let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+        {
             waker.half_close();
         }
     }
@@ -271,16 +309,22 @@ impl Line {
     }
 
     fn install(&self, connection: Option<Connection>) {
+        self.unusable.store(false, Ordering::Relaxed);
         let waker = connection.as_ref().map(Connection::waker);
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
         *self.connection() = connection;
     }
 
-    fn begin_job(&self, id: JobId) {
+    fn begin_waiting(&self) {
+        self.settler.store(Settler::Waiting as u8, Ordering::Release);
+    }
+
+    /// `false` where the keeper has ended the reserve that the job came from.
+    fn begin_job(&self, id: JobId) -> bool {
         self.job.store(id.0, Ordering::Release);
         self.knowledge().forget();
         self.cancelled.store(false, Ordering::Relaxed);
-        self.settler.store(Settler::Open as u8, Ordering::Release);
+        self.change(Settler::Waiting, Settler::Open)
     }
 
     fn end_job(&self) {
@@ -288,12 +332,15 @@ impl Line {
     }
 }
 
+/// How many `watch` commands go out before their answers are read.
+const WATCHES_AT_ONCE: usize = 64;
+/// The memory that a slot keeps for bodies; a larger one is given back after its job.
+const BODY_KEPT: usize = 1024 * 1024;
+
 /// What came of waiting for a job.
 enum Reserved {
     Job(JobId),
     Nothing,
-    /// A job came after the connection was half-closed: it cannot be settled on it.
-    TooLate(JobId),
 }
 
 /// The slot's thread: works until the worker is quiet.
@@ -302,6 +349,9 @@ pub(super) fn run(line: &Line) {
     fatal::mark_thread(shared.mark(line.row));
     let mut failures = 0;
     let mut body = Vec::new();
+    while !shared.is_at_work() && !shared.is_quiet() {
+        thread::park();
+    }
     while !shared.is_quiet() {
         line.row().enter(State::Away, 0, None);
         match connect(&shared.address, &shared.options, shared) {
@@ -346,22 +396,28 @@ fn reconnect_delay(failures: u32, slot: usize) -> Duration {
     full - quarter.mul_f64(part)
 }
 
+/// Connects and watches the pool's tubes.
+///
+/// In batches: a server that cannot write its answers reads no further commands.
 fn connect(address: &Address, options: &Options, shared: &Shared) -> Result<Connection, ConnectionError> {
     let mut connection = Connection::connect(address, options)?;
-    let mut ignores_default = true;
-    let mut commands = 0;
-    for tube in shared.tubes.wire() {
-        ignores_default &= tube.as_str() != "default";
-        connection.queue(&Command::Watch(tube.clone()));
-        commands += 1;
+    let watched: Vec<&TubeName> = shared.tubes.wire().collect();
+    for batch in watched.chunks(WATCHES_AT_ONCE) {
+        for tube in batch {
+            connection.queue(&Command::Watch((*tube).clone()));
+        }
+        connection.flush()?;
+        for _ in batch {
+            if let Reply::Error(reply) = connection.receive()? {
+                return Err(ConnectionError::Server {
+                    command: Verb::Watch,
+                    reply,
+                });
+            }
+        }
     }
-    if ignores_default {
-        connection.queue(&Command::Ignore(shared.default_tube.clone()));
-        commands += 1;
-    }
-    connection.flush()?;
-    for _ in 0..commands {
-        connection.receive()?;
+    if watched.iter().all(|tube| **tube != shared.default_tube) {
+        connection.ignore(&shared.default_tube)?;
     }
     Ok(connection)
 }
@@ -399,25 +455,32 @@ fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), ConnectionError> {
             if !goes_on {
                 return Ok(());
             }
+            line.begin_waiting();
             line.row().enter(State::Idle, 0, None);
             receive_job(connection, body)?
         };
         match reserved {
-            Reserved::Job(id) => {
-                line.begin_job(id);
-                match execute(line, &line.shared, id, body) {
-                    Some(next) => pending = Some(next),
-                    // Somebody else settles it, or nothing is left to settle.
-                    None => line.end_job(),
-                }
-            }
-            Reserved::Nothing => {}
-            Reserved::TooLate(id) => {
+            Reserved::Nothing => line.end_job(),
+            Reserved::Job(id) if !line.begin_job(id) => {
                 info!(
                     job = id.0,
                     "reserved while going quiet: the queue server hands it out again"
                 );
                 return Ok(());
+            }
+            Reserved::Job(id) => {
+                pending = execute(line, &line.shared, id, body);
+                if line.is_given_back() {
+                    return Ok(());
+                }
+                if pending.is_none() {
+                    // Settled already, or not ours any more.
+                    line.row().settling();
+                    line.end_job();
+                }
+                if line.is_unusable() {
+                    return Err(ConnectionError::Broken);
+                }
             }
         }
     }
@@ -427,6 +490,9 @@ fn receive_job(connection: &mut Connection, body: &mut Vec<u8>) -> Result<Reserv
     let id = match connection.receive()? {
         Reply::Reserved { id, body: bytes } => {
             body.clear();
+            if bytes.len() <= BODY_KEPT {
+                body.shrink_to(BODY_KEPT);
+            }
             body.extend_from_slice(bytes);
             id
         }
@@ -444,9 +510,5 @@ fn receive_job(connection: &mut Connection, body: &mut Vec<u8>) -> Result<Reserv
         // The connection has checked that the reply fits the command.
         _ => return Err(ConnectionError::Broken),
     };
-    Ok(if connection.is_half_closed() {
-        Reserved::TooLate(id)
-    } else {
-        Reserved::Job(id)
-    })
+    Ok(Reserved::Job(id))
 }
