@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{config, observe, plugin::stage::StagedRef};
 
+pub mod delays;
 pub mod descriptors;
 pub mod scoreboard;
 pub mod suspects;

@@ -32,7 +32,7 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::{VERSION, suspects::Suspects};
+use super::{VERSION, delays::AskedDelays, suspects::Suspects};
 
 /// How many rows there are. Untouched rows cost no memory.
 pub const ROWS: usize = 65_536;
@@ -51,6 +51,7 @@ struct Memory {
     /// Rows at and behind this index were never lent.
     high_water: AtomicU32,
     suspects: Suspects,
+    delays: AskedDelays,
     /// By row: the job that its slot has given to a handler. Apart from the rows, so that a look at
     /// all of them touches little memory.
     running: [AtomicU64; ROWS],
@@ -368,6 +369,11 @@ impl Scoreboard {
         &self.memory().suspects
     }
 
+    /// How often jobs were released because their handlers asked for it.
+    pub fn delays(&self) -> &AskedDelays {
+        &self.memory().delays
+    }
+
     /// Makes a row known before it is lent to a slot of that incarnation of a worker.
     pub fn lend(&self, index: usize, worker: u64) {
         if let Some(row) = self.row(index) {
@@ -580,6 +586,23 @@ mod tests {
         assert_eq!(suspects.iter().count(), 1);
         suspects.remove(7);
         assert_eq!((suspects.find(7), suspects.iter().count()), (None, 0));
+    }
+
+    #[test]
+    fn delays_that_were_asked_for_are_counted_by_job_until_it_is_settled() {
+        let scoreboard = Scoreboard::create().expect("a memfd");
+        let delays = scoreboard.delays();
+        assert_eq!(delays.count(7), 0);
+        for job in [7, 7 + 4096, 7] {
+            delays.add(job);
+        }
+        assert_eq!(
+            (delays.count(7), delays.count(7 + 4096)),
+            (2, 1),
+            "neighbours do not mix"
+        );
+        delays.remove(7);
+        assert_eq!((delays.count(7), delays.count(7 + 4096)), (0, 1));
     }
 
     #[test]

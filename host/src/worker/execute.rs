@@ -37,6 +37,8 @@ pub(super) struct Pending {
     action: Action,
     priority: u32,
     reason: Cow<'static, str>,
+    /// The handler asked for it.
+    asked_for: bool,
     answer: Answer,
 }
 
@@ -99,6 +101,7 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
             action: Action::Delete,
             priority: 0,
             reason: "".into(),
+            asked_for: false,
             answer,
         }),
         Some(failure) => decide(line, &job, body, failure, wished_priority, answer),
@@ -127,6 +130,7 @@ fn instead(line: &Line, id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pe
             action: disposition.action,
             priority,
             reason: disposition.reason,
+            asked_for: false,
             answer,
         }),
     }
@@ -222,7 +226,8 @@ fn decide(
             let priority = wished.unwrap_or(known.priority);
             Facts {
                 id: job.id().0,
-                attempt: known.attempt,
+                // What the handler asked for does not count.
+                attempt: known.attempt.saturating_sub(line.delays().count(job.id().0)),
                 priority,
             }
         }
@@ -237,6 +242,7 @@ fn decide(
         action: disposition.action,
         priority: facts.priority,
         reason: disposition.reason,
+        asked_for: matches!(failure, Failure::Retry(_)),
         answer,
     })
 }
@@ -268,16 +274,19 @@ impl Pending {
         match reply {
             Ok(Reply::Deleted) => {
                 row.count_done();
-                line.absolve(self.id);
+                line.forget(self.id);
                 self.answer.log("delete", None, &self.reason);
             }
             Ok(Reply::Released) => {
                 row.count_released();
+                if self.asked_for {
+                    line.delays().add(self.id.0);
+                }
                 self.answer.log("release", delay, &self.reason);
             }
             Ok(Reply::Buried(_)) => {
                 row.count_buried();
-                line.absolve(self.id);
+                line.forget(self.id);
                 let full = "the queue server had no memory to release it";
                 self.answer
                     .log("bury", None, if delay.is_some() { full } else { &self.reason });

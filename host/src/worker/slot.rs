@@ -33,7 +33,10 @@ use super::{
     fatal,
 };
 use crate::{
-    ipc::scoreboard::{Row, State, monotonic_ns},
+    ipc::{
+        delays::AskedDelays,
+        scoreboard::{Row, State, monotonic_ns},
+    },
     observe::{line::chain, log},
     policy,
 };
@@ -120,9 +123,15 @@ impl Line {
         self.shared.scoreboard.set_running(self.row, 0);
     }
 
-    /// The job is settled for good: it is under no suspicion any more.
-    pub(super) fn absolve(&self, id: JobId) {
+    /// The job is settled for good: nothing has to be remembered of it.
+    pub(super) fn forget(&self, id: JobId) {
         self.shared.scoreboard.suspects().remove(id.0);
+        self.shared.scoreboard.delays().remove(id.0);
+    }
+
+    /// How often the job was released because its handler asked for a delay.
+    pub(super) fn delays(&self) -> &AskedDelays {
+        self.shared.scoreboard.delays()
     }
 
     /// Sends something about the job in hand over its own connection.
