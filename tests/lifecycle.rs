@@ -2,7 +2,12 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown},
+    io::{Read, Write},
+    net::Shutdown,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        net::UnixStream,
+    },
     path::Path,
     process::Command,
 };
@@ -362,4 +367,47 @@ fn the_version_and_the_help_go_to_standard_output() {
     ] {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
+}
+
+#[test]
+fn a_command_finds_the_daemon_by_the_configuration_file_that_names_its_pid_file() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = Host::new(&queue).plugin("echo").tube("t");
+    let place = host.path("named.pid");
+    let config = format!("[daemon]\npid_file = \"{}\"\n", place.display());
+    let mut daemon = host.config(&config).pid_file_unnamed(&place).start();
+    // Whatever else is wrong in the file does not keep anyone from stopping the daemon.
+    daemon
+        .host()
+        .directory()
+        .write("host.toml", config + "nonsense = 1\n");
+    daemon.run(&["stop"]).succeeded();
+    assert_eq!(daemon.wait_for_end(), Some(0));
+}
+
+#[test]
+fn junk_on_the_control_socket_harms_nobody() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    let socket = daemon.host().path("host.pid.sock");
+    let connect = || UnixStream::connect(&socket).expect("it listens");
+    let long = vec![b'x'; 100_000];
+    for junk in [b"\xff\xfe\n".as_slice(), b"\n", b"{}\n", b"\"stop\"\n", &long] {
+        let mut stream = connect();
+        // The daemon may hang up before it has read everything.
+        let _ = stream.write_all(junk);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.is_empty() || answer.contains("not a request"), "{answer}");
+    }
+    let silent: Vec<UnixStream> = (0..30).map(|_| connect()).collect();
+    assert_eq!(
+        daemon.status()["generation"],
+        1,
+        "clients that say nothing are in nobody's way"
+    );
+    drop(silent);
+    let job = queue.put("t", "1");
+    queue.wait_until_gone(job);
 }

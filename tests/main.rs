@@ -22,4 +22,5 @@ mod settings;
 mod signals;
 mod status;
 mod tubes;
+mod turmoil;
 mod wire;
