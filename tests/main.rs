@@ -17,6 +17,7 @@ mod process_one;
 mod queue_server;
 mod recycling;
 mod reload;
+mod restart;
 mod retries;
 mod settings;
 mod signals;
