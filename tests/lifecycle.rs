@@ -9,6 +9,7 @@ use std::{
         net::UnixStream,
     },
     path::Path,
+    thread,
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -52,6 +53,20 @@ fn a_second_start_on_a_pid_file_says_who_holds_it() {
     }
     let job = queue.put("t", "1");
     queue.wait_until_gone(job);
+}
+
+#[test]
+fn of_two_starts_at_the_same_moment_one_wins() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = Host::new(&queue).plugin("echo").tube("t").flag("--daemonize");
+    let daemon = host.in_background();
+    let mut codes = thread::scope(|scope| {
+        let rivals = [0, 1].map(|_| scope.spawn(|| daemon.host().run(&["run"]).code));
+        rivals.map(|rival| rival.join().expect("it runs"))
+    });
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(75)]);
+    assert_eq!(daemon.status()["generation"], 1);
 }
 
 #[test]

@@ -192,9 +192,14 @@ impl Host {
     #[track_caller]
     pub(crate) fn run_in_background(self, words: &[&str]) -> (Ended, Daemon) {
         let log = self.log_file();
-        let host = self.flag("--log-path").flag(log);
-        let ended = host.run(words);
-        (ended, Daemon::of(host, None))
+        let daemon = self.flag("--log-path").flag(log).in_background();
+        let ended = daemon.host().run(words);
+        (ended, daemon)
+    }
+
+    /// The daemon that will hold the pid file, whoever starts it.
+    pub(crate) fn in_background(self) -> Daemon {
+        Daemon::of(self, None)
     }
 
     /// The binary with a command, the flags and the environment.
