@@ -1,17 +1,20 @@
-//! Start, stop and restart; the pid file and the control socket.
+//! Start and stop; the pid file and the control socket.
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown},
+    io::{Read, Write},
+    net::Shutdown,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        net::UnixStream,
+    },
     path::Path,
-    process::Command,
+    thread,
 };
 
-use asynccall_client::protocol::JobState;
 use nix::fcntl::{Flock, FlockArg};
-use serde_json::json;
 
-use crate::support::{Beanstalkd, Daemon, Directory, Host, plugins::daemon_binary, processes};
+use crate::support::{Beanstalkd, Directory, Host, processes};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it exists").permissions().mode() & 0o7777
@@ -50,6 +53,20 @@ fn a_second_start_on_a_pid_file_says_who_holds_it() {
     }
     let job = queue.put("t", "1");
     queue.wait_until_gone(job);
+}
+
+#[test]
+fn of_two_starts_at_the_same_moment_one_wins() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = Host::new(&queue).plugin("echo").tube("t").flag("--daemonize");
+    let daemon = host.in_background();
+    let mut codes = thread::scope(|scope| {
+        let rivals = [0, 1].map(|_| scope.spawn(|| daemon.host().run(&["run"]).code));
+        rivals.map(|rival| rival.join().expect("it runs"))
+    });
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(75)]);
+    assert_eq!(daemon.status()["generation"], 1);
 }
 
 #[test]
@@ -231,117 +248,6 @@ fn a_pid_file_may_lie_deeper_than_a_socket_address_is_long() {
     assert!(!socket.exists());
 }
 
-/// Restarts; answers with the new status.
-#[track_caller]
-fn restarted(daemon: &Daemon) -> serde_json::Value {
-    let pid = daemon.pid();
-    assert_eq!(
-        daemon.run(&["restart"]).succeeded(),
-        format!("restarted pid {pid}\n")
-    );
-    assert_eq!(daemon.pid(), pid, "it is the same process");
-    daemon.status()
-}
-
-#[test]
-fn a_restart_keeps_pid_and_settings_and_lets_running_jobs_end() {
-    let Some(queue) = Beanstalkd::start() else { return };
-    let elsewhere = Directory::new();
-    let host = Host::new(&queue)
-        .plugin("echo")
-        .tube("t")
-        .working_directory(elsewhere.root());
-    let host = host
-        .variable("ASYNCCALL_WORKER_NUM", "3")
-        .variable("ASYNCCALL_SLOTS", "2");
-    let mut daemon = host.start();
-    let before = daemon.workers();
-    let job = queue.put("t", r#"{"sleep_ms": 1000}"#);
-    daemon.wait_until_running(job);
-
-    // The caller's own directory and settings do not matter.
-    let status = restarted(&daemon);
-
-    assert!(queue.job(job).is_none(), "the job has ended");
-    let status = match status["pools"][0]["workers"].as_array().map(Vec::len) {
-        Some(3) => status,
-        _ => daemon.wait_for_status("all workers are back", |status| {
-            status["pools"][0]["workers"]
-                .as_array()
-                .is_some_and(|workers| workers.len() == 3)
-        }),
-    };
-    let worker = &status["pools"][0]["workers"][0];
-    assert_eq!(worker["slots"].as_array().map(Vec::len), Some(2));
-    assert_eq!(status["pools"][0]["tubes"], json!(["t"]));
-    assert!(daemon.workers().iter().all(|pid| !before.contains(pid)));
-    let job = queue.put("t", "1");
-    queue.wait_until_gone(job);
-    assert_eq!(daemon.stop(), Some(0));
-}
-
-/// Copies a program without ever having it open for writing in this process: a child that another test forks at that
-/// moment would inherit it, and what somebody has open for writing cannot be executed.
-#[track_caller]
-fn copy_program(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg(from).arg(to).status();
-    assert!(copied.expect("cp runs").success());
-}
-
-#[test]
-fn a_restart_executes_the_binary_that_is_installed_now() {
-    let Some(queue) = Beanstalkd::start() else { return };
-    let place = Directory::new();
-    let binary = place.path("asynccall-host");
-    copy_program(daemon_binary(), &binary);
-    let host = Host::new(&queue).plugin("echo").tube("t").binary(&binary);
-    let (_, daemon) = host.start_in_background();
-    let new = place.path("new");
-    copy_program(daemon_binary(), &new);
-    fs::rename(&new, &binary).expect("it is installed");
-    restarted(&daemon);
-    let executed = fs::read_link(format!("/proc/{}/exe", daemon.pid())).expect("it runs");
-    assert_eq!(executed, binary, "and not a deleted file");
-    for _ in 0..2 {
-        restarted(&daemon);
-    }
-    let job = queue.put("t", "1");
-    queue.wait_until_gone(job);
-    daemon.run(&["stop"]).succeeded();
-}
-
-#[test]
-fn a_restart_that_could_not_start_is_refused_and_the_daemon_goes_on() {
-    let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = Host::new(&queue).plugin("echo").config("tube = \"t\"\n").start();
-    daemon.host().directory().write("host.toml", "tube = 7\n");
-    insta::assert_snapshot!(daemon.run(&["restart"]), @r"
-    exit 78
-    error: DIR/host.toml:1: `tube`: found `7`, wanted a tube's name or a list of them, at least one
-    ");
-    let job = queue.put("t", "1");
-    queue.wait_until_gone(job);
-}
-
-#[test]
-fn a_restart_gives_back_what_outlives_the_grace_time_and_runs_it_again() {
-    let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = Host::new(&queue)
-        .plugin("echo")
-        .tube("t")
-        .flag("--grace=1")
-        .start();
-    let job = queue.put("t", r#"{"sleep_ms": 600000}"#);
-    daemon.wait_until_running(job);
-    restarted(&daemon);
-    daemon.wait_until_running(job);
-    let job = queue.job(job).expect("it is not deleted");
-    assert_eq!(
-        (job.state, job.reserves, job.releases),
-        (JobState::Reserved, 2, 1)
-    );
-}
-
 #[test]
 fn the_version_and_the_help_go_to_standard_output() {
     let host = Host::unconnected();
@@ -362,4 +268,47 @@ fn the_version_and_the_help_go_to_standard_output() {
     ] {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
+}
+
+#[test]
+fn a_command_finds_the_daemon_by_the_configuration_file_that_names_its_pid_file() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = Host::new(&queue).plugin("echo").tube("t");
+    let place = host.path("named.pid");
+    let config = format!("[daemon]\npid_file = \"{}\"\n", place.display());
+    let mut daemon = host.config(&config).pid_file_unnamed(&place).start();
+    // Whatever else is wrong in the file does not keep anyone from stopping the daemon.
+    daemon
+        .host()
+        .directory()
+        .write("host.toml", config + "nonsense = 1\n");
+    daemon.run(&["stop"]).succeeded();
+    assert_eq!(daemon.wait_for_end(), Some(0));
+}
+
+#[test]
+fn junk_on_the_control_socket_harms_nobody() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    let socket = daemon.host().path("host.pid.sock");
+    let connect = || UnixStream::connect(&socket).expect("it listens");
+    let long = vec![b'x'; 100_000];
+    for junk in [b"\xff\xfe\n".as_slice(), b"\n", b"{}\n", b"\"stop\"\n", &long] {
+        let mut stream = connect();
+        // The daemon may hang up before it has read everything.
+        let _ = stream.write_all(junk);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.is_empty() || answer.contains("not a request"), "{answer}");
+    }
+    let silent: Vec<UnixStream> = (0..30).map(|_| connect()).collect();
+    assert_eq!(
+        daemon.status()["generation"],
+        1,
+        "clients that say nothing are in nobody's way"
+    );
+    drop(silent);
+    let job = queue.put("t", "1");
+    queue.wait_until_gone(job);
 }

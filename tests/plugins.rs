@@ -257,3 +257,36 @@ fn workers_map_a_sealed_copy_and_the_master_no_plugin_at_all() {
         "the master has loaded the plugin:\n{master}"
     );
 }
+
+#[test]
+fn a_payload_does_not_choose_its_handler() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = Host::new(&queue).plugin("echo").plugin("loud").tube("t");
+    let daemon = host.flag("--handler=echo").start();
+    let job = queue.put(
+        "t",
+        r#"{"handler": "loud", "model": "loud", "method": "execute"}"#,
+    );
+    assert!(
+        daemon
+            .wait_for_settled(job)
+            .contains(" handler=echo outcome=done ")
+    );
+}
+
+#[test]
+fn programs_that_a_handler_starts_inherit_its_standard_streams_alone() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("loud").tube("t").start();
+    // What is open in the test's own surroundings is inherited from there.
+    queue.put(
+        "t",
+        r#"{"run": "echo open: $(readlink /proc/self/fd/*); readlink /proc/self/fd/0"}"#,
+    );
+    let line = daemon.wait_for_line(&["output=\"open: "]);
+    assert!(line.contains(".out"), "it writes where the worker writes: {line}");
+    for own in ["memfd:", "socket:", "anon_inode:"] {
+        assert!(!line.contains(own), "{line}");
+    }
+    daemon.wait_for_line(&["output=/dev/null"]);
+}

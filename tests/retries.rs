@@ -94,6 +94,9 @@ fn the_messages_retry_fields_decide_where_a_php_message_has_them() {
         let job = php::put(&queue, "t", &json!({"plain": message}));
         fate.assert_of(job, &message, &queue, &daemon);
     }
+    let once = json!({"call": {"fail": true, "noRetry": true}});
+    let line = daemon.wait_for_settled(php::put(&queue, "t", &once));
+    assert!(line.contains("settled=deleted_before_running"), "{line}");
     // With the client's own nine keys: no interval means bury, an exception without errorRetry as well.
     for wish in [json!({"fail": true}), json!({"panic": "no"})] {
         let job = php::put(&queue, "t", &json!({"call": wish}));

@@ -185,3 +185,15 @@ fn a_daemon_that_still_loads_its_plugins_stops() {
     daemon.wait_for_line(&["worker=0", "starting"]);
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn a_worker_that_does_not_react_is_killed_and_its_job_comes_back() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let (mut daemon, job) = at_work(&queue, 600_000, "--grace=0");
+    let worker = daemon.workers()[0];
+    processes::signal(worker, Signal::SIGSTOP);
+    assert_eq!(daemon.stop(), Some(0));
+    daemon.wait_for_line(&["killing: it did not leave"]);
+    assert!(!processes::lives(worker));
+    queue.wait_for(job, JobState::Ready);
+}

@@ -22,6 +22,7 @@ pub(crate) struct Host {
     directory: Directory,
     flags: Vec<OsString>,
     log_level: &'static str,
+    config: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
     working_directory: Option<PathBuf>,
     pid_file: PathBuf,
@@ -43,6 +44,7 @@ impl Host {
             directory,
             flags: Vec::new(),
             log_level: "debug",
+            config: None,
             environment: vec![("TZ".into(), "UTC".into())],
             working_directory: None,
             names_pid_file: true,
@@ -99,9 +101,9 @@ impl Host {
     }
 
     /// Reads a configuration file of this text.
-    pub(crate) fn config(self, text: &str) -> Host {
-        let file = self.directory.write("host.toml", text);
-        self.flag("--config").flag(file)
+    pub(crate) fn config(mut self, text: &str) -> Host {
+        self.config = Some(self.directory.write("host.toml", text));
+        self
     }
 
     /// Sets an environment variable.
@@ -137,9 +139,10 @@ impl Host {
 
     /// The flags with which a command finds the daemon.
     pub(crate) fn target(&self) -> Vec<OsString> {
-        match self.names_pid_file {
-            true => vec!["--pid-file".into(), self.pid_file.clone().into()],
-            false => Vec::new(),
+        match &self.config {
+            _ if self.names_pid_file => vec!["--pid-file".into(), self.pid_file.clone().into()],
+            Some(file) => vec!["--config".into(), file.into()],
+            None => Vec::new(),
         }
     }
 
@@ -189,9 +192,14 @@ impl Host {
     #[track_caller]
     pub(crate) fn run_in_background(self, words: &[&str]) -> (Ended, Daemon) {
         let log = self.log_file();
-        let host = self.flag("--log-path").flag(log);
-        let ended = host.run(words);
-        (ended, Daemon::of(host, None))
+        let daemon = self.flag("--log-path").flag(log).in_background();
+        let ended = daemon.host().run(words);
+        (ended, daemon)
+    }
+
+    /// The daemon that will hold the pid file, whoever starts it.
+    pub(crate) fn in_background(self) -> Daemon {
+        Daemon::of(self, None)
     }
 
     /// The binary with a command, the flags and the environment.
@@ -201,7 +209,12 @@ impl Host {
         if !self.log_level.is_empty() {
             command.args(["--log-level", self.log_level]);
         }
-        command.args(self.target());
+        if let Some(file) = &self.config {
+            command.arg("--config").arg(file);
+        }
+        if self.names_pid_file {
+            command.arg("--pid-file").arg(&self.pid_file);
+        }
         command
     }
 

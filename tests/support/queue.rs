@@ -10,8 +10,9 @@ use asynccall_client::{
     protocol::{JobId, JobState},
     tube::{TubeName, crc32_name},
 };
+use nix::sys::signal::Signal;
 
-use super::{Directory, eventually, have};
+use super::{Directory, eventually, have, processes};
 
 /// The priority that [`Beanstalkd::put`] gives: unlike any default, so that a job that keeps it shows it.
 pub(crate) const PRIORITY: u32 = 4242;
@@ -86,13 +87,20 @@ impl Beanstalkd {
         }
     }
 
+    /// Stops the server in its tracks: its connections stay, and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        if let Some(child) = &self.child {
+            processes::signal(child.id(), Signal::SIGSTOP);
+        }
+    }
+
     /// Starts the server, anew where it was halted; it has kept its jobs. `false` where its port is taken.
     #[track_caller]
     pub(crate) fn resume(&mut self) -> bool {
         let child = Command::new("beanstalkd")
             .args(&self.listen)
-            // Every job is synced to the disk before it is acknowledged.
-            .args(["-f0", "-b"])
+            // What was written outlives the process; that the disk has it is of no interest.
+            .args(["-F", "-b"])
             .arg(self.directory.root())
             .stderr(Stdio::null())
             .spawn()
@@ -137,15 +145,6 @@ impl Beanstalkd {
     #[track_caller]
     pub(crate) fn put(&self, tube: &str, body: impl AsRef<[u8]>) -> u64 {
         self.put_all(tube, [body])[0]
-    }
-
-    /// Puts a job that is to be settled within `ttr` seconds.
-    #[track_caller]
-    pub(crate) fn put_with_ttr(&self, tube: &str, ttr: u32, body: &str) -> u64 {
-        let mut client = self.client();
-        client.use_tube(&name(tube)).expect("the tube is used");
-        let put = client.put(PRIORITY, 0, ttr, body.as_bytes());
-        put.expect("the job is put").0
     }
 
     /// Puts one job after the other.

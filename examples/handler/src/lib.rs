@@ -26,8 +26,8 @@ impl Handler for Notes {
     fn execute(&self, job: &Job, note: Note) -> Result {
         info!(bytes = note.text.len(), "attempt {}", job.attempt());
         let file = OpenOptions::new().create(true).append(true).open(&self.file);
-        let line = format!("{}\n", note.text);
-        file.or_retry_in(Duration::from_secs(30))?.write_all(line.as_bytes())?;
+        let mut file = file.or_retry_in(Duration::from_secs(30))?;
+        file.write_all(format!("{}\n", note.text).as_bytes())?;
         Ok(().into())
     }
 }

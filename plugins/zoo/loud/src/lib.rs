@@ -27,7 +27,11 @@ impl Handler for Loud {
         Ok(Loud)
     }
 
-    #[allow(clippy::print_stdout, clippy::print_stderr, reason = "it is what this handler is for")]
+    #[allow(
+        clippy::print_stdout,
+        clippy::print_stderr,
+        reason = "it is what this handler is for"
+    )]
     fn execute(&self, _: &Job, wishes: Wishes) -> Result {
         if let Some(text) = wishes.out {
             println!("{text}");
