@@ -8,6 +8,7 @@ mod support;
 
 mod abi;
 mod lifecycle;
+mod limits;
 mod logs;
 mod main_job;
 mod outcomes;

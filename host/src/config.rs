@@ -142,6 +142,12 @@ pub struct Pool {
     pub max_request: u64,
     /// The age before which `max_request` replaces no worker. Written in seconds.
     pub min_lifetime: Duration,
+    /// The age at which a worker is replaced; zero = never. Written in seconds.
+    pub max_age: Duration,
+    /// Resident memory in MiB at which a worker is replaced after its job; 0 = never.
+    pub memory_soft: u64,
+    /// Resident memory in MiB at which a worker is ended and its jobs given back; 0 = never.
+    pub memory_hard: u64,
     /// How long a job may run; zero = without limit. Written in seconds.
     pub max_runtime: Duration,
     /// Time between asking a job past `max_runtime` to give up and giving it back. Written in seconds.
@@ -209,6 +215,21 @@ pub struct Daemon {
     pub log_format: LogFormat,
     /// Directives that `tracing_subscriber::filter::Targets` can parse.
     pub log_level: String,
+}
+
+impl Daemon {
+    /// The keys whose values differ from those that a daemon was `started` with, and that a reload does not change.
+    pub fn waits_for_start(&self, started: &Daemon) -> Vec<&'static str> {
+        let differs = [
+            ("daemonize", self.daemonize != started.daemonize),
+            ("pid_file", self.pid_file != started.pid_file),
+            ("log_path", self.log_path != started.log_path),
+            ("log_format", self.log_format != started.log_format),
+            ("log_level", self.log_level != started.log_level),
+        ];
+        let differing = differs.into_iter().filter(|(_, differs)| *differs);
+        differing.map(|(key, _)| key).collect()
+    }
 }
 
 /// The form of a log line.

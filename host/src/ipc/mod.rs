@@ -89,12 +89,18 @@ pub enum ToMaster {
 pub enum Retirement {
     /// It executed `max_request` jobs.
     MaxRequest,
+    /// It is older than `max_age`.
+    MaxAge,
+    /// It holds more than `memory_soft`.
+    Memory,
 }
 
 impl std::fmt::Display for Retirement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Retirement::MaxRequest => "max_request",
+            Retirement::MaxAge => "max_age",
+            Retirement::Memory => "memory_soft",
         })
     }
 }

@@ -73,7 +73,6 @@ pub struct Row {
     released: AtomicU64,
     buried: AtomicU64,
     failed: AtomicU64,
-    timed_out: AtomicU64,
     executed: AtomicU64,
 }
 
@@ -127,10 +126,8 @@ pub struct Counts {
     pub released: u64,
     /// Jobs buried.
     pub buried: u64,
-    /// Jobs whose handler failed or panicked; part of released and buried (or done).
+    /// Jobs whose handler failed, panicked or ran too long; part of released and buried (or done).
     pub failed: u64,
-    /// Jobs given back because their handler ran too long; part of released and buried.
-    pub timed_out: u64,
     /// Jobs given to a handler.
     pub executed: u64,
 }
@@ -141,7 +138,6 @@ impl std::ops::AddAssign for Counts {
         self.released += other.released;
         self.buried += other.buried;
         self.failed += other.failed;
-        self.timed_out += other.timed_out;
         self.executed += other.executed;
     }
 }
@@ -224,12 +220,7 @@ impl Row {
         self.buried.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a job that was given back because its handler ran too long.
-    pub fn count_timed_out(&self) {
-        self.timed_out.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a job whose handler failed.
+    /// Counts a job whose handler failed, panicked or ran too long.
     pub fn count_failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -266,7 +257,6 @@ impl Row {
             released: self.released.load(Ordering::Relaxed),
             buried: self.buried.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
-            timed_out: self.timed_out.load(Ordering::Relaxed),
             executed: self.executed.load(Ordering::Relaxed),
         }
     }
@@ -287,7 +277,6 @@ impl Row {
             &self.released,
             &self.buried,
             &self.failed,
-            &self.timed_out,
             &self.executed,
         ] {
             counter.store(0, Ordering::Relaxed);

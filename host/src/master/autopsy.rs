@@ -111,7 +111,6 @@ impl Master {
         self.totals.released += counts.released;
         self.totals.buried += counts.buried;
         self.totals.failed += counts.failed;
-        self.totals.timed_out += counts.timed_out;
         let (ended, orderly) = ending(process.exit);
         let Process {
             nr, generation, pid, ..

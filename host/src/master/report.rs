@@ -23,7 +23,6 @@ impl Master {
                 totals.released += counts.released;
                 totals.buried += counts.buried;
                 totals.failed += counts.failed;
-                totals.timed_out += counts.timed_out;
             }
         }
         status::Status {

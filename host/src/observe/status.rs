@@ -96,10 +96,8 @@ pub struct Totals {
     pub released: u64,
     /// Jobs buried.
     pub buried: u64,
-    /// Jobs whose handler failed.
+    /// Jobs whose handler failed, panicked or ran too long.
     pub failed: u64,
-    /// Jobs given back because their handler ran longer than `max_runtime`; part of released and buried.
-    pub timed_out: u64,
     /// Jobs whose worker died.
     pub crashed: u64,
 }
@@ -141,12 +139,11 @@ impl Display for Status {
             released,
             buried,
             failed,
-            timed_out,
             crashed,
         } = self.totals;
         write!(
             f,
-            "totals done {done} released {released} buried {buried} failed {failed} timed_out {timed_out} crashed {crashed}"
+            "totals done {done} released {released} buried {buried} failed {failed} crashed {crashed}"
         )
     }
 }

@@ -21,14 +21,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use tracing::{error, warn};
 
 use super::{
-    Shared, fatal,
+    Shared, fatal, limits,
     slot::{self, Line, Settler},
     watch::Overrun,
 };
 use crate::{
     exit::Exit,
     ipc::{
-        Link, Retirement, ToMaster, ToWorker,
+        Link, ToMaster, ToWorker,
         scoreboard::{State, monotonic_ns},
     },
     policy::Action,
@@ -60,14 +60,16 @@ pub(super) fn install_signals() -> io::Result<()> {
 }
 
 pub(super) struct Keeper {
-    link: Link,
+    pub(super) link: Link,
     pub(super) shared: Arc<Shared>,
     pub(super) lines: Vec<Arc<Line>>,
     /// By line: the job that was asked to give up.
     pub(super) overruns: Vec<Option<Overrun>>,
     threads: Vec<JoinHandle<()>>,
-    /// The master was told that the limit is reached.
-    retired: bool,
+    /// The master was told that a limit is reached.
+    pub(super) retired: bool,
+    /// Resident memory when the worker was ready, in bytes.
+    pub(super) memory_at_ready: u64,
     /// The master was told that nothing is reserved any more.
     said_quiet: bool,
     orphaned: bool,
@@ -98,6 +100,7 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
         lines,
         threads,
         retired: false,
+        memory_at_ready: limits::resident_memory().unwrap_or(0),
         said_quiet: false,
         orphaned: false,
     };
@@ -134,10 +137,12 @@ impl Keeper {
             {
                 return Ok(Exit::Ok);
             }
-            self.mind_the_limit()?;
+            if let Some(exit) = self.mind_the_limits()? {
+                return Ok(exit);
+            }
             let look = self.watch_jobs()?;
             let hurry = self.shared.is_quiet() && !self.end_waiting_reserves()?;
-            let due = [look, hurry.then_some(SETTLED_WAIT), self.limit_due_in()];
+            let due = [look, hurry.then_some(SETTLED_WAIT), self.limits_due_in()];
             self.wait(bell, due.into_iter().flatten().min())?;
             while self.link_has_message()? {
                 match self.link.receive()? {
@@ -146,7 +151,7 @@ impl Keeper {
                         self.unpark();
                     }
                     Some(ToWorker::Quiet) => self.go_quiet(),
-                    Some(ToWorker::Now) => return Ok(self.leave_now()),
+                    Some(ToWorker::Now) => return Ok(self.leave_now("the worker has to leave at once")),
                     Some(ToWorker::Setup(_)) => warn!("the master sent a second setup"),
                     None if self.orphaned => break,
                     None => {
@@ -194,34 +199,6 @@ impl Keeper {
         Ok(self.link.has_buffered() || poll(&mut link, PollTimeout::ZERO)? > 0)
     }
 
-    /// Asks for a successor when the limit is reached and the worker has lived long enough.
-    fn mind_the_limit(&mut self) -> io::Result<()> {
-        if !self.retired
-            && self.shared.limit_reached()
-            && self.shared.started.elapsed() >= self.shared.min_lifetime
-        {
-            self.retired = true;
-            self.link.send(&ToMaster::Retire {
-                reason: Retirement::MaxRequest,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// How long until [`Keeper::mind_the_limit`] has something to do, in whole periods of `cron`.
-    fn limit_due_in(&self) -> Option<Duration> {
-        if self.retired || !self.shared.limit_reached() {
-            return None;
-        }
-        let left = self
-            .shared
-            .min_lifetime
-            .saturating_sub(self.shared.started.elapsed());
-        let cron = self.shared.cron.max(Duration::from_millis(1));
-        let periods = left.as_nanos().div_ceil(cron.as_nanos()).max(1);
-        Some(cron.saturating_mul(periods.try_into().unwrap_or(u32::MAX)))
-    }
-
     /// No slot begins another reserve.
     fn go_quiet(&self) {
         self.shared.quiet.store(true, Ordering::Release);
@@ -267,13 +244,13 @@ impl Keeper {
     }
 
     /// Gives back what runs and answers with the exit code of a worker that leaves at once.
-    fn leave_now(&self) -> Exit {
+    pub(super) fn leave_now(&self, reason: &str) -> Exit {
         self.go_quiet();
         for line in &self.lines {
             line.cancel();
             if line.claim(Settler::Keeper) {
                 let action = Action::Release { delay: 0 };
-                give_back(line, line.job(), action, "the worker has to leave at once");
+                give_back(line, line.job(), action, "unfinished", reason);
             } else {
                 line.end_waiting();
             }
@@ -289,7 +266,7 @@ impl Keeper {
 }
 
 /// Settles a job that the keeper has claimed, with its own priority, while its handler still runs.
-pub(super) fn give_back(line: &Line, id: JobId, action: Action, reason: &str) {
+pub(super) fn give_back(line: &Line, id: JobId, action: Action, outcome: &str, reason: &str) {
     let deadline = Instant::now() + GIVE_BACK;
     let mut guard = loop {
         match line.try_connection() {
@@ -299,6 +276,7 @@ pub(super) fn give_back(line: &Line, id: JobId, action: Action, reason: &str) {
             None => {
                 return warn!(
                     job = id.0,
+                    outcome,
                     settled = "unknown",
                     reason,
                     "the handler holds the connection"
@@ -321,16 +299,17 @@ pub(super) fn give_back(line: &Line, id: JobId, action: Action, reason: &str) {
                 Action::Release { delay } => Some(tracing::field::display(format!("{delay}s"))),
                 _ => None,
             };
-            warn!(job = id.0, settled, delay, reason);
+            warn!(job = id.0, outcome, settled, delay, reason);
         }
         Ok(None) => warn!(
             job = id.0,
+            outcome,
             settled = "lost",
             reason,
             "the job is not ours any more"
         ),
         Err(error) => {
-            warn!(job = id.0, settled = "unknown", reason, error = %error, "cannot give the job back")
+            warn!(job = id.0, outcome, settled = "unknown", reason, error = %error, "cannot give the job back")
         }
     }
 }

@@ -9,6 +9,7 @@
 //! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
+//! - [`limits`]: when a worker has done enough,
 //! - [`watch`]: its look at running jobs: touches, and an end for those that run too long,
 //! - [`host_api`]: what plugins may call.
 
@@ -44,10 +45,13 @@ mod fatal;
 mod host_api;
 mod job;
 mod keeper;
+mod limits;
 mod slot;
 mod suspicion;
 mod tubes;
 mod watch;
+
+use limits::Limits;
 
 /// What all threads of a worker share. Nothing in it changes but the counters and flags.
 struct Shared {
@@ -65,9 +69,7 @@ struct Shared {
     at_work: AtomicBool,
     quiet: AtomicBool,
     executed: AtomicU64,
-    max_request: u64,
-    min_lifetime: Duration,
-    cron: Duration,
+    limits: Limits,
     max_runtime: Duration,
     cancel_grace: Duration,
     started: Instant,
@@ -102,7 +104,7 @@ impl Shared {
     /// Counts one more job, and wakes the main thread when it is the one that reaches the limit.
     fn count_job(&self) {
         let executed = self.executed.fetch_add(1, Ordering::Relaxed) + 1;
-        if executed == self.max_request {
+        if executed == self.limits.max_request {
             self.ring();
         }
     }
@@ -117,7 +119,7 @@ impl Shared {
     }
 
     fn limit_reached(&self) -> bool {
-        self.max_request > 0 && self.executed.load(Ordering::Relaxed) >= self.max_request
+        self.limits.max_request > 0 && self.executed.load(Ordering::Relaxed) >= self.limits.max_request
     }
 
     fn ring(&self) {
@@ -207,9 +209,14 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         at_work: AtomicBool::new(false),
         quiet: AtomicBool::new(false),
         executed: AtomicU64::new(0),
-        max_request: with_jitter(pool.max_request),
-        min_lifetime: pool.min_lifetime,
-        cron: pool.cron,
+        limits: Limits {
+            max_request: limits::with_jitter(pool.max_request),
+            min_lifetime: pool.min_lifetime,
+            max_age: Duration::from_secs(limits::with_jitter(pool.max_age.as_secs())),
+            memory_soft: pool.memory_soft * 1024 * 1024,
+            memory_hard: pool.memory_hard * 1024 * 1024,
+            cron: pool.cron,
+        },
         max_runtime: pool.max_runtime,
         cancel_grace: pool.cancel_grace,
         started: Instant::now(),
@@ -217,12 +224,6 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         bell,
     };
     Ok((Arc::new(shared), first_row, pool.slots as usize, ears))
-}
-
-/// Up to a tenth more, so that workers which began together are not replaced together.
-fn with_jitter(limit: u64) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    limit + RandomState::new().hash_one(limit) % (limit / 10 + 1)
 }
 
 fn bell() -> io::Result<(UnixStream, UnixStream)> {

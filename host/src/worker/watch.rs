@@ -125,11 +125,12 @@ impl Keeper {
             retry,
             &Zoned::now(),
         );
-        line.row().count_timed_out();
+        line.row().count_failed();
         give_back(
             line,
             id,
             disposition.action,
+            "timed_out",
             &format!("max_runtime is over; {}", disposition.reason),
         );
     }

@@ -1,7 +1,7 @@
 //! Answers with its own payload, and misbehaves when the payload asks for it. For tests and benchmarks.
 //!
 //! A payload that is a map may ask, in this order, for: `until_cancelled` (true: it works until the host wants it to
-//! give up, and fails), `sleep_ms`, `abort` (true: the process ends), `panic` (a
+//! give up, and fails), `leak_mib` (memory that it keeps for ever), `sleep_ms`, `abort` (true: the process ends), `panic` (a
 //! text), `fail` (true or a text), `retry_in` (seconds), `bury` (a text).
 
 use std::{process, thread};
@@ -26,6 +26,7 @@ struct Config {
 #[serde(default)]
 struct Wishes {
     until_cancelled: bool,
+    leak_mib: usize,
     sleep_ms: u64,
     abort: bool,
     panic: Option<String>,
@@ -67,6 +68,8 @@ fn grant(job: &Job, wishes: Wishes) -> Result<()> {
         }
         return Err("gave up when it was asked to".into());
     }
+    // Filled, so that it is resident.
+    vec![1_u8; wishes.leak_mib << 20].leak();
     thread::sleep(Duration::from_millis(wishes.sleep_ms));
     if wishes.abort {
         process::abort();

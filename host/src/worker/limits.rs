@@ -1,0 +1,126 @@
+//! When a worker has done enough: limits of jobs, age and memory.
+//!
+//! A worker that reaches a limit asks for a successor and goes on until that is
+//! ready. Only the hard memory limit ends it at once: what runs is given back.
+//! Nothing ticks for a limit that is not set; memory is looked at once a `cron`.
+
+use std::{fs, io, time::Duration};
+
+use tracing::{error, warn};
+
+use super::keeper::Keeper;
+use crate::{
+    exit::Exit,
+    ipc::{Retirement, ToMaster},
+};
+
+/// The limits of one worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Jobs; 0: never.
+    pub(super) max_request: u64,
+    /// The age before which `max_request` counts for nothing.
+    pub(super) min_lifetime: Duration,
+    /// Age; zero: never.
+    pub(super) max_age: Duration,
+    /// Resident memory in bytes at which a successor is asked for; 0: none.
+    pub(super) memory_soft: u64,
+    /// Resident memory in bytes at which the worker ends at once; 0: none.
+    pub(super) memory_hard: u64,
+    /// How often memory is looked at, and the grain of waits.
+    pub(super) cron: Duration,
+}
+
+impl Limits {
+    fn minds_memory(&self) -> bool {
+        self.memory_soft > 0 || self.memory_hard > 0
+    }
+}
+
+/// Up to a tenth more, so that workers which began together are not replaced together.
+pub(super) fn with_jitter(limit: u64) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    limit + RandomState::new().hash_one(limit) % (limit / 10 + 1)
+}
+
+/// Resident memory of this process in bytes (proc_pid_statm(5)).
+pub(super) fn resident_memory() -> io::Result<u64> {
+    /// The size of a page on every platform that the abi supports.
+    const PAGE: u64 = 4096;
+    let statm = fs::read_to_string("/proc/self/statm")?;
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    pages
+        .map(|pages| pages * PAGE)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+impl Keeper {
+    /// Asks for a successor when a limit is reached. An exit code ends the worker at once.
+    pub(super) fn mind_the_limits(&mut self) -> io::Result<Option<Exit>> {
+        let limits = self.shared.limits;
+        let age = self.shared.started.elapsed();
+        if limits.minds_memory() {
+            // A system without /proc has no memory limits.
+            let resident = resident_memory().unwrap_or(0);
+            if limits.memory_hard > 0 && resident >= limits.memory_hard {
+                self.report_memory("memory_hard", resident, limits.memory_hard);
+                return Ok(Some(self.leave_now("memory_hard is reached")));
+            }
+            if limits.memory_soft > 0 && resident >= limits.memory_soft && !self.retired {
+                self.report_memory("memory_soft", resident, limits.memory_soft);
+                self.retire(Retirement::Memory)?;
+            }
+        }
+        if self.shared.limit_reached() && age >= limits.min_lifetime {
+            self.retire(Retirement::MaxRequest)?;
+        }
+        if !limits.max_age.is_zero() && age >= limits.max_age {
+            self.retire(Retirement::MaxAge)?;
+        }
+        Ok(None)
+    }
+
+    fn retire(&mut self, reason: Retirement) -> io::Result<()> {
+        if std::mem::replace(&mut self.retired, true) {
+            return Ok(());
+        }
+        self.link.send(&ToMaster::Retire { reason })
+    }
+
+    /// Names who grew, and by how much.
+    fn report_memory(&self, which: &str, resident: u64, limit: u64) {
+        const MIB: u64 = 1024 * 1024;
+        let handler = &*self.shared.handler_name;
+        let grown = resident.saturating_sub(self.memory_at_ready) / MIB;
+        let (resident, limit) = (resident / MIB, limit / MIB);
+        let text = "the worker has grown since it was ready";
+        match which {
+            "memory_hard" => error!(
+                handler,
+                which, resident, limit, grown, "{text} (MiB): leaving at once"
+            ),
+            _ => warn!(
+                handler,
+                which, resident, limit, grown, "{text} (MiB): a successor is wanted"
+            ),
+        }
+    }
+
+    /// How long until [`Keeper::mind_the_limits`] has something to do, in whole periods of `cron`.
+    pub(super) fn limits_due_in(&self) -> Option<Duration> {
+        let limits = self.shared.limits;
+        let age = self.shared.started.elapsed();
+        let memory = limits.minds_memory().then_some(limits.cron);
+        let of_jobs = self.shared.limit_reached() && !self.retired;
+        let jobs = of_jobs.then(|| limits.min_lifetime.saturating_sub(age));
+        let of_age = !limits.max_age.is_zero() && !self.retired;
+        let old = of_age.then(|| limits.max_age.saturating_sub(age));
+        let due = [memory, jobs, old].into_iter().flatten().min()?;
+        let cron = limits.cron.max(Duration::from_millis(1));
+        let periods = due.as_nanos().div_ceil(cron.as_nanos()).max(1);
+        Some(cron.saturating_mul(periods.try_into().unwrap_or(u32::MAX)))
+    }
+}
