@@ -20,7 +20,7 @@ use crate::{
         self, Failure,
         daemonize::daemonize,
         generation::Generation,
-        handover::Handover,
+        handover::{Handover, started_as},
         pidfile::{Holder, socket_path},
     },
 };
@@ -29,37 +29,62 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long `stop` and `restart` wait beyond the daemon's own grace time.
 const BEYOND_GRACE: Duration = Duration::from_secs(5);
+/// How long `stop` takes the grace time for of a daemon that does not tell it.
+const GRACE_UNKNOWN: Duration = Duration::from_secs(30);
 /// How long `restart` waits for the new instance to serve, once the old one has ended.
 const START: Duration = Duration::from_secs(60);
+/// The largest job that beanstalkd takes with any `-z`, in bytes.
+const LARGEST_BODY: u64 = 1 << 30;
 /// How often a daemon that is on its way out, or in, is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// `run` and `start`: becomes the master. `finish` prints the outcome of a start in the background.
-pub fn run(flags: Flags, in_background: bool, finish: impl FnOnce(u8, &str)) -> Result<(), Failure> {
+/// `run` and `start`: becomes the master. `warn` prints what the operator should hear before a daemon goes to the
+/// background, `finish` prints the outcome of a start there.
+pub fn run(
+    flags: Flags,
+    in_background: bool,
+    warn: impl FnOnce(&str),
+    finish: impl FnOnce(u8, &str),
+) -> Result<(), Failure> {
     let handover = Handover::receive()
         .map_err(|error| Failure::new(Exit::Internal, format!("cannot read the handover: {error}")))?;
-    let sources = match &handover {
-        Some(handover) => handover.sources.clone(),
-        None => sources(flags)?,
+    let (sources, binary) = match &handover {
+        Some(handover) => (handover.sources.clone(), handover.binary.clone()),
+        None => {
+            let binary = started_as().map_err(|error| {
+                Failure::new(
+                    Exit::Internal,
+                    format!("cannot find the path of this binary: {error}"),
+                )
+            })?;
+            (sources(flags)?, binary)
+        }
     };
     let mut starter = None;
     if handover.is_none() {
         let settings =
             config::load(&sources).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
-        if in_background || settings.config.daemon.daemonize {
+        let daemon = settings.config.daemon;
+        if in_background || daemon.daemonize {
+            if daemon.log_path.is_none() {
+                warn(
+                    "a daemon in the background has no standard error, so nothing of it is logged; hint: name a file with `--log-path`",
+                );
+            }
             starter = Some(daemonize(finish).map_err(|error| {
                 Failure::new(Exit::Internal, format!("cannot go to the background: {error}"))
             })?);
         }
     }
-    let ended = master::run(sources, handover, &mut starter);
+    let ended = master::run(sources, binary, handover, &mut starter);
     if let (Err(failure), Some(starter)) = (&ended, starter) {
         starter.failed(failure.exit, &failure.error);
     }
     ended
 }
 
-/// `check`: everything that a start would check before it touches anything.
+/// `check`: everything that a start would check before it touches anything: settings, plugin files, manifests, and
+/// that each pool has its handler. No plugin is executed, so what a handler says to its own configuration is not known.
 pub fn check(flags: Flags) -> Result<String, Failure> {
     let generation = Generation::prepare(0, &sources(flags)?)?;
     let mut text = String::new();
@@ -100,13 +125,20 @@ pub fn check(flags: Flags) -> Result<String, Failure> {
 /// `stop`: asks the daemon to end and waits for it.
 pub fn stop(target: Target) -> Result<String, Failure> {
     let (pid_file, holder) = find(target)?;
-    let patience = identify(&pid_file).map_or(Duration::from_secs(30), grace) + BEYOND_GRACE;
-    kill(holder.pid, Signal::SIGTERM).map_err(|error| {
-        Failure::new(
-            Exit::NoPermission,
-            format!("cannot signal pid {}: {error}", holder.pid),
-        )
-    })?;
+    let patience = match client::call(&socket_path(&pid_file), Request::Stop, Some(PATIENCE)) {
+        Ok(Response::Instance(instance)) => grace(instance),
+        // It does not answer, or is of a version that does not know the request. A signal may come second, when it
+        // means that nobody waits for running jobs, so it is only the way out.
+        _ => {
+            kill(holder.pid, Signal::SIGTERM).map_err(|error| {
+                Failure::new(
+                    Exit::NoPermission,
+                    format!("cannot signal pid {}: {error}", holder.pid),
+                )
+            })?;
+            GRACE_UNKNOWN
+        }
+    } + BEYOND_GRACE;
     let deadline = Instant::now() + patience;
     while holder.holds() {
         if Instant::now() >= deadline {
@@ -170,18 +202,21 @@ pub fn status(target: Target, json: bool) -> Result<String, Failure> {
 
 /// `payload decode`: the JSON view of a body.
 pub fn decode_payload(input: Option<Input>) -> Result<String, Failure> {
-    let mut body = Vec::new();
     let (name, read) = match input {
         Some(Input::File(file)) => (
             file.display().to_string(),
-            fs::read(&file).map(|content| body = content),
+            fs::File::open(&file).and_then(|file| read_body(file, LARGEST_BODY)),
         ),
         Some(Input::Stdin) | None => (
             "standard input".to_owned(),
-            io::stdin().read_to_end(&mut body).map(drop),
+            read_body(io::stdin().lock(), LARGEST_BODY),
         ),
     };
-    read.map_err(|error| Failure::new(Exit::NoInput, format!("cannot read `{name}`: {error}")))?;
+    let body = read.map_err(|error| Failure::new(Exit::NoInput, format!("cannot read `{name}`: {error}")))?;
+    let body = body.ok_or_else(|| {
+        let text = format!("`{name}` has more than {LARGEST_BODY} bytes, which no job has");
+        Failure::new(Exit::BadData, text)
+    })?;
     let mut scratch = Vec::new();
     let view = payload::validated_json_view(&body, &Limits::default(), &mut scratch).map_err(|error| {
         Failure::new(
@@ -191,6 +226,13 @@ pub fn decode_payload(input: Option<Input>) -> Result<String, Failure> {
     })?;
     String::from_utf8(view.json.to_vec())
         .map_err(|error| Failure::new(Exit::Internal, format!("the JSON view is not UTF-8: {error}")))
+}
+
+/// Reads everything; `None` where that is more than `largest` bytes.
+fn read_body(from: impl Read, largest: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    from.take(largest + 1).read_to_end(&mut body)?;
+    Ok((body.len() as u64 <= largest).then_some(body))
 }
 
 fn sources(flags: Flags) -> Result<Sources, Failure> {
@@ -234,4 +276,19 @@ fn unexpected(response: &Response) -> Failure {
         Exit::Internal,
         format!("the daemon answered something else: {response:?}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_read_up_to_the_largest_and_no_further() {
+        let read = |body: &[u8]| read_body(body, 4).expect("memory can be read");
+        assert_eq!(read(b""), Some(Vec::new()));
+        assert_eq!(read(b"four"), Some(b"four".to_vec()));
+        assert_eq!(read(b"five!"), None);
+        let endless = read_body(io::repeat(b'x'), 4).expect("memory can be read");
+        assert_eq!(endless, None);
+    }
 }

@@ -30,8 +30,8 @@ fn main() -> ExitCode {
     };
     let ended = match command {
         Command::Worker(arguments) => return worker::run(arguments.link_fd).into(),
-        Command::Run(flags) => commands::run(flags, false, finish_start).map(|()| String::new()),
-        Command::Start(flags) => commands::run(flags, true, finish_start).map(|()| String::new()),
+        Command::Run(flags) => commands::run(flags, false, warn, finish_start).map(|()| String::new()),
+        Command::Start(flags) => commands::run(flags, true, warn, finish_start).map(|()| String::new()),
         Command::Check(flags) => commands::check(flags),
         Command::Stop(target) => commands::stop(target),
         Command::Restart(target) => commands::restart(target),
@@ -49,6 +49,11 @@ fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+/// What whoever starts a daemon should hear.
+fn warn(text: &str) {
+    eprintln!("warning: {text}");
 }
 
 /// What the process that started a daemon in the background says at its end.

@@ -30,7 +30,9 @@ pub enum Request {
         /// Whether to answer only when the new generation is ready and the old one quiet.
         wait: bool,
     },
-    /// Let the workers finish, then execute the binary anew.
+    /// Let the workers finish, then end. Asking again changes nothing.
+    Stop,
+    /// Let the workers finish, then execute the binary anew. Refused by a daemon that is stopping.
     Restart,
 }
 
@@ -38,7 +40,7 @@ pub enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
-    /// To [`Request::Identify`], and to [`Request::Restart`] before it begins.
+    /// To [`Request::Identify`], and to [`Request::Stop`] and [`Request::Restart`] when they have begun.
     Instance(Instance),
     /// To [`Request::Status`].
     Status(Box<Status>),
@@ -47,7 +49,7 @@ pub enum Response {
         /// The generation that was begun, or that is ready where the request waits.
         generation: u64,
     },
-    /// The request was refused or failed; nothing has changed.
+    /// The request was refused or failed.
     Failed {
         /// The exit code that fits.
         exit: u8,

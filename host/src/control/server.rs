@@ -1,6 +1,16 @@
 //! The daemon's side of the control socket: reads one request, waits for the master's answer, writes it.
 
-use std::{fs, io, os::unix::fs::FileTypeExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    future::{Future, poll_fn},
+    io,
+    os::unix::fs::FileTypeExt,
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use nix::sys::stat::{Mode, umask};
 use tokio::{
@@ -97,9 +107,14 @@ async fn converse(mut stream: UnixStream, calls: mpsc::UnboundedSender<Call>) {
             if calls.send(Call { request, reply }).is_err() {
                 return;
             }
-            match answer.await {
-                Ok(response) => response,
-                Err(_) => return,
+            let answer = match request {
+                // The answer may take for ever, and the turn of a client that went away is another's.
+                Request::Reload { wait: true } => unless_gone(answer, &mut stream).await,
+                _ => answer.await.ok(),
+            };
+            match answer {
+                Some(response) => response,
+                None => return,
             }
         }
         Err(error) => Response::Failed {
@@ -112,6 +127,22 @@ async fn converse(mut stream: UnixStream, calls: mpsc::UnboundedSender<Call>) {
         // A client that went away does not care for its answer.
         let _ = stream.write_all(&line).await;
     }
+}
+
+/// The answer, or `None` where the client goes away before.
+async fn unless_gone(mut answer: oneshot::Receiver<Response>, stream: &mut UnixStream) -> Option<Response> {
+    let mut gone = pin!(gone(stream));
+    poll_fn(|context| match pin!(&mut answer).poll(context) {
+        Poll::Ready(answer) => Poll::Ready(answer.ok()),
+        Poll::Pending => gone.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}
+
+/// Waits until the client has closed its end. What else it sends is read and left aside.
+async fn gone(stream: &mut UnixStream) {
+    let mut rest = [0; 256];
+    while stream.read(&mut rest).await.is_ok_and(|count| count > 0) {}
 }
 
 async fn request(stream: &mut UnixStream) -> Result<Request, String> {

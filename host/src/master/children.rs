@@ -15,12 +15,18 @@
 //!
 //! A new generation begins with one worker for each pool. Only when all of
 //! these are ready does it become the current one and take over every seat; if
-//! one of them fails, the generation is dropped and nothing else changes.
+//! one of them dies before, the generation is dropped and nothing else changes.
+//! A worker that is ready reserves nothing until it is told to work, which it
+//! is when its generation serves.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+
+mod seating;
+
+use seating::Seating;
 
 /// One incarnation of a worker; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +56,8 @@ pub struct Worker {
     pub state: State,
     /// When it entered the state.
     pub since: Instant,
+    /// It was told to work.
+    at_work: bool,
     /// It has asked for a successor.
     retiring: bool,
     /// It took too long to become ready and is being killed.
@@ -70,6 +78,8 @@ pub enum Effect {
         /// Its generation.
         generation: u64,
     },
+    /// Let a ready worker reserve jobs. Once for each, and never before its generation serves.
+    Work(Id),
     /// Tell a worker to be quiet.
     Quiet(Id),
     /// Kill a worker that has not begun to work.
@@ -83,6 +93,13 @@ pub enum Effect {
         /// The generation.
         generation: u64,
         /// What its worker said last.
+        error: String,
+    },
+    /// A worker of the generation that serves died before it was ready. Its seat is filled again.
+    SeatFailed {
+        /// The generation.
+        generation: u64,
+        /// What the worker said last.
         error: String,
     },
     /// Nobody is left.
@@ -156,15 +173,17 @@ impl Children {
 
     /// Whether every seat is served by a ready worker of the current generation and all others are quiet.
     pub fn is_settled(&self) -> bool {
+        if self.rollout.is_some() {
+            return false;
+        }
+        let seating = self.seating();
+        let serves =
+            |id: Id, worker: &Worker| seating.seat(worker).is_some_and(|seat| seat.server == Some(id));
         let others_are_quiet = self
-            .workers
-            .values()
-            .all(|worker| self.serves(worker) || worker.state == State::Quiet);
-        self.rollout.is_none()
-            && others_are_quiet
-            && self
-                .every_seat()
-                .all(|(pool, nr)| self.server(&pool, nr).is_some())
+            .workers()
+            .all(|(id, worker)| worker.state == State::Quiet || serves(id, worker));
+        let mut seats = seating.pools().flat_map(|(_, seats)| seats);
+        others_are_quiet && seats.all(|seat| seat.server.is_some())
     }
 
     /// Begins a new generation. The caller makes sure that none is on its way.
@@ -207,11 +226,19 @@ impl Children {
             return Vec::new();
         };
         let mut effects = Vec::new();
-        let of_rollout = self.rolling_out() == Some(worker.generation);
-        if of_rollout && worker.state == State::Starting {
+        if self.rolling_out() == Some(worker.generation) {
             effects.extend(self.drop_rollout(error));
         } else if worker.state != State::Quiet {
-            self.back_off(&worker, now);
+            if worker.state == State::Starting && worker.generation == self.current {
+                effects.push(Effect::SeatFailed {
+                    generation: worker.generation,
+                    error: error.to_owned(),
+                });
+            }
+            // A worker of a generation that never came to serve says nothing about the seats of the one that does.
+            if worker.generation <= self.current {
+                self.back_off(&worker, now);
+            }
         }
         effects.extend(self.next(now));
         effects
@@ -236,10 +263,8 @@ impl Children {
 
     /// When [`Children::next`] has to be called again although nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let empty = self
-            .every_seat()
-            .filter(|(pool, nr)| !self.stopping && self.server(pool, *nr).is_none());
-        let refills = empty.filter_map(|seat| self.backoffs.get(&seat)?.until);
+        let waiting = self.backoffs.values().filter_map(|backoff| backoff.until);
+        let refills = waiting.filter(|_| !self.stopping);
         let starts = self.workers.values().filter_map(|worker| self.start_by(worker));
         refills.chain(starts).min()
     }
@@ -251,6 +276,8 @@ impl Children {
         if !self.stopping {
             self.advance_rollout(now, &mut effects);
             self.fill_seats(now, &mut effects);
+            // Before their predecessors are told to leave, so that nobody misses them.
+            self.set_to_work(&mut effects);
         }
         self.dismiss(&mut effects);
         if self.stopping && self.workers.is_empty() {
@@ -288,23 +315,19 @@ impl Children {
     fn advance_rollout(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let Some(rollout) = &self.rollout else { return };
         let generation = rollout.generation;
-        let first = |pool: &str| {
-            self.workers
-                .values()
-                .find(|worker| worker.generation == generation && worker.pool == pool)
-        };
-        let missing: Vec<String> = rollout
-            .plan
-            .seats
-            .keys()
-            .filter(|pool| first(pool).is_none())
+        let of_rollout = self
+            .workers
+            .values()
+            .filter(|worker| worker.generation == generation);
+        let first: BTreeMap<&str, State> = of_rollout
+            .map(|worker| (worker.pool.as_str(), worker.state))
+            .collect();
+        let pools = rollout.plan.seats.keys();
+        let missing: Vec<String> = pools
+            .filter(|pool| !first.contains_key(pool.as_str()))
             .cloned()
             .collect();
-        let all_ready = rollout
-            .plan
-            .seats
-            .keys()
-            .all(|pool| first(pool).is_some_and(|worker| worker.state == State::Ready));
+        let all_ready = missing.is_empty() && first.values().all(|state| *state == State::Ready);
         for pool in missing {
             self.spawn(pool, 0, generation, now, effects);
         }
@@ -316,104 +339,76 @@ impl Children {
         }
     }
 
+    /// Starts workers for seats that nobody serves, unless they wait.
     fn fill_seats(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let empty: Vec<(String, u32)> = self
-            .every_seat()
-            .filter(|(pool, nr)| self.server(pool, *nr).is_none())
-            .collect();
-        for (pool, nr) in empty {
-            let starting = |worker: &&Worker| {
-                worker.pool == pool && worker.state == State::Starting && worker.generation == self.current
-            };
-            if self
-                .workers
-                .values()
-                .any(|worker| starting(&worker) && worker.nr == nr)
-            {
-                continue;
-            }
-            let has_predecessor = self
-                .workers
-                .values()
-                .any(|worker| worker.pool == pool && worker.nr == nr && worker.state == State::Ready);
-            if has_predecessor && self.workers.values().filter(starting).count() >= REPLACED_AT_ONCE {
-                continue;
-            }
-            if let Some(backoff) = self.backoffs.get_mut(&(pool.clone(), nr)) {
-                if backoff.until.is_some_and(|until| now < until) {
-                    continue;
-                }
+        // What is over must not be waited for again, whether or not the seat is filled now.
+        for backoff in self.backoffs.values_mut() {
+            if backoff.until.is_some_and(|until| until <= now) {
                 backoff.until = None;
             }
-            self.spawn(pool, nr, self.current, now, effects);
         }
+        for (pool, seats) in self.seating().pools() {
+            let mut starting = seats.iter().filter(|seat| seat.is_starting).count();
+            for (nr, seat) in (0..).zip(seats) {
+                let is_late = seat.is_worked && starting >= REPLACED_AT_ONCE;
+                if seat.server.is_some() || seat.is_starting || is_late || self.waits(pool, nr) {
+                    continue;
+                }
+                starting += 1;
+                self.spawn(pool.to_owned(), nr, self.current, now, effects);
+            }
+        }
+    }
+
+    fn waits(&self, pool: &str, nr: u32) -> bool {
+        // Most of the time nobody waits, and no key has to be made.
+        !self.backoffs.is_empty()
+            && self
+                .backoffs
+                .get(&(pool.to_owned(), nr))
+                .is_some_and(|backoff| backoff.until.is_some())
     }
 
     /// Tells those to leave who are not needed any more.
     fn dismiss(&mut self, effects: &mut Vec<Effect>) {
-        let mut superfluous = Vec::new();
-        for (id, worker) in &self.workers {
-            let of_rollout = self.rolling_out() == Some(worker.generation);
-            let has_seat = self
-                .plan
-                .seats
-                .get(&worker.pool)
-                .is_some_and(|seats| worker.nr < *seats);
+        let seating = self.seating();
+        let rolling_out = self.rolling_out();
+        for (id, worker) in &mut self.workers {
+            let seat = seating.seat(worker);
             let stays = match worker.state {
                 State::Quiet => true,
                 _ if self.stopping => false,
-                _ if of_rollout => true,
-                State::Starting => worker.generation == self.current && has_seat,
-                State::Ready => {
-                    self.serves(worker)
-                        || (worker.generation <= self.current
-                            && has_seat
-                            && self.server(&worker.pool, worker.nr).is_none())
-                }
+                _ if rolling_out == Some(worker.generation) => true,
+                State::Starting => worker.generation == self.current && seat.is_some(),
+                State::Ready => seat.is_some_and(|seat| match seat.server {
+                    Some(server) => server == *id,
+                    None => worker.generation <= self.current,
+                }),
             };
-            if !stays {
-                superfluous.push((*id, worker.state));
+            if stays {
+                continue;
             }
-        }
-        for (id, state) in superfluous {
-            if let Some(worker) = self.workers.get_mut(&id) {
-                worker.state = State::Quiet;
-            }
-            effects.push(match state {
-                State::Starting => Effect::Kill(id),
-                _ => Effect::Quiet(id),
+            effects.push(match worker.state {
+                State::Starting => Effect::Kill(*id),
+                _ => Effect::Quiet(*id),
             });
+            worker.state = State::Quiet;
         }
     }
 
-    /// The worker that serves a seat: the newest ready one of the current generation that does not retire.
-    fn server(&self, pool: &str, nr: u32) -> Option<Id> {
-        let candidates = self.workers.iter().filter(|(_, worker)| {
-            worker.pool == pool
-                && worker.nr == nr
-                && worker.generation == self.current
-                && worker.state == State::Ready
-                && !worker.retiring
-        });
-        candidates.map(|(id, _)| *id).next_back()
+    /// Lets the ready workers reserve jobs, of a generation that serves and not before.
+    fn set_to_work(&mut self, effects: &mut Vec<Effect>) {
+        for (id, worker) in &mut self.workers {
+            let may_work = worker.state == State::Ready && worker.generation <= self.current;
+            if may_work && !worker.at_work {
+                worker.at_work = true;
+                effects.push(Effect::Work(*id));
+            }
+        }
     }
 
-    fn serves(&self, worker: &Worker) -> bool {
-        let server = self.server(&worker.pool, worker.nr);
-        self.plan
-            .seats
-            .get(&worker.pool)
-            .is_some_and(|seats| worker.nr < *seats)
-            && server
-                .and_then(|id| self.workers.get(&id))
-                .is_some_and(|server| std::ptr::eq(server, worker))
-    }
-
-    fn every_seat(&self) -> impl Iterator<Item = (String, u32)> {
-        self.plan
-            .seats
-            .iter()
-            .flat_map(|(pool, seats)| (0..*seats).map(|nr| (pool.clone(), nr)))
+    fn seating(&self) -> Seating {
+        Seating::of(&self.plan.seats, self.current, self.workers())
     }
 
     fn spawn(&mut self, pool: String, nr: u32, generation: u64, now: Instant, effects: &mut Vec<Effect>) {
@@ -425,6 +420,7 @@ impl Children {
             generation,
             state: State::Starting,
             since: now,
+            at_work: false,
             retiring: false,
             overdue: false,
         };

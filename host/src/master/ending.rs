@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::{Failure, Master, handover};
-use crate::{control::Response, exit::Exit, ipc::ToWorker};
+use super::{Failure, Master, generation::Generation, handover};
+use crate::{exit::Exit, ipc::ToWorker};
 
 /// How long workers that were told to leave at once are given before they are killed.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -26,6 +26,10 @@ pub(super) struct Stopping {
     kill_at: Option<Instant>,
 }
 
+fn stopping_already() -> Failure {
+    Failure::new(Exit::Failed, "the daemon is stopping")
+}
+
 impl Master {
     /// First call: let everybody finish. Second call: everybody leaves at once.
     pub(super) fn stop(&mut self, ending: Ending) {
@@ -39,11 +43,7 @@ impl Master {
             return self.leave_now(now);
         }
         for waiting in self.waiting.drain(..) {
-            let error = "the daemon is stopping".to_owned();
-            let _ = waiting.reply.send(Response::Failed {
-                exit: Exit::Failed.code(),
-                error,
-            });
+            waiting.refuse(&stopping_already());
         }
         let grace = self.grace();
         info!(grace = ?grace, "stopping: running jobs may finish");
@@ -54,6 +54,28 @@ impl Master {
         });
         let effects = self.children.stop(now);
         self.carry_out(effects);
+    }
+
+    /// Stops as a first [`Master::stop`] does, however often it is asked for.
+    pub(super) fn stop_in_order(&mut self) {
+        match &mut self.stopping {
+            Some(stopping) => stopping.ending = Ending::Exit,
+            None => self.stop(Ending::Exit),
+        }
+    }
+
+    /// Begins a restart, where it can be expected to succeed.
+    pub(super) fn restart(&mut self) -> Result<(), Failure> {
+        if self.stopping.is_some() {
+            return Err(stopping_already());
+        }
+        handover::executable(&self.binary).map_err(|error| {
+            let text = format!("cannot execute `{}`: {error}", self.binary.display());
+            Failure::new(Exit::NoInput, text)
+        })?;
+        Generation::prepare(0, &self.sources)?;
+        self.stop(Ending::Restart);
+        Ok(())
     }
 
     pub(super) fn leave_now(&mut self, now: Instant) {
@@ -68,15 +90,21 @@ impl Master {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match &self.stopping {
+        let own = match &self.stopping {
             Some(stopping) => Some(stopping.kill_at.unwrap_or(stopping.now_at)),
             None => self.children.deadline(),
-        }
+        };
+        let others = [self.processes.deadline(), self.outputs.deadline()];
+        own.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Does what is due by now.
     pub(super) fn on_time(&mut self) {
         let now = Instant::now();
+        self.look_at_outputs(now);
+        if self.processes.give_up_links(now) {
+            self.bury_the_gone();
+        }
         match &mut self.stopping {
             None => {
                 let effects = self.children.next(now);
@@ -101,9 +129,17 @@ impl Master {
     pub(super) fn end(self, ending: Ending) -> Result<(), Failure> {
         if ending == Ending::Restart {
             info!("restarting");
-            let error = handover::execute(&self.binary, self.sources, &self.pid_file);
+            let handover = handover::Leaving {
+                binary: &self.binary,
+                sources: self.sources,
+                log: self.processes.log().clone(),
+                pid_file: &self.pid_file,
+            };
+            let error = handover.execute();
             let text = format!("cannot execute `{}`: {error}", self.binary.display());
             error!("{text}");
+            let _ = std::fs::remove_file(&self.places.socket);
+            self.pid_file.release();
             return Err(Failure::new(Exit::Internal, text));
         }
         // A socket that cannot be removed is removed by the next start. The state directory stays: certificates

@@ -24,7 +24,7 @@ use tokio::{sync::mpsc, time::timeout_at};
 use tracing::error;
 
 use crate::{
-    config::Sources,
+    config::{Daemon, Sources},
     control::{Instance, Request, Response, server::Call},
     exit::Exit,
     ipc::ToMaster,
@@ -77,6 +77,14 @@ impl Failure {
         }
     }
 
+    /// What a command is told.
+    fn response(&self) -> Response {
+        Response::Failed {
+            exit: self.exit.code(),
+            error: self.error.clone(),
+        }
+    }
+
     fn cannot(action: &str, error: io::Error) -> Failure {
         Failure::new(Exit::CannotCreate, format!("cannot {action}: {error}"))
     }
@@ -107,6 +115,8 @@ enum Signal {
 /// A daemon's master process.
 pub struct Master {
     sources: Sources,
+    /// The settings that it was started with.
+    daemon: Daemon,
     binary: PathBuf,
     instance: u64,
     started: Instant,
@@ -133,6 +143,12 @@ impl Master {
     /// Handles events until the last worker is gone.
     async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Event>) -> Ending {
         loop {
+            // First of all, as a start may be over when its first worker could not be spawned.
+            if self.processes.is_empty()
+                && let Some(stopping) = &self.stopping
+            {
+                return stopping.ending;
+            }
             let event = match self.deadline() {
                 Some(deadline) => timeout_at(deadline.into(), inbox.recv()).await.ok().flatten(),
                 None => inbox.recv().await,
@@ -141,11 +157,6 @@ impl Master {
                 self.handle(event);
             }
             self.on_time();
-            if self.processes.is_empty()
-                && let Some(stopping) = &self.stopping
-            {
-                return stopping.ending;
-            }
         }
     }
 
@@ -166,11 +177,7 @@ impl Master {
                 self.processes.link_closed(id);
                 self.bury_the_gone();
             }
-            Event::Output => {
-                for (id, line) in self.outputs.lines() {
-                    self.log_output(id, &line);
-                }
-            }
+            Event::Output => self.outputs.grown(Instant::now()),
             Event::Call(call) => self.answer(call),
         }
     }
@@ -179,29 +186,18 @@ impl Master {
         let response = match call.request {
             Request::Identify => Response::Instance(self.instance()),
             Request::Status => Response::Status(Box::new(self.status())),
-            Request::Reload { wait } => match self.reload() {
-                Ok(generation) if wait => {
-                    self.waiting.push(Waiting {
-                        generation,
-                        reply: call.reply,
-                    });
-                    return self.answer_waiting();
-                }
+            Request::Reload { wait: true } => return self.reload_and_answer(call.reply),
+            Request::Reload { wait: false } => match self.reload() {
                 Ok(generation) => Response::Reloaded { generation },
-                Err(failure) => Response::Failed {
-                    exit: failure.exit.code(),
-                    error: failure.error,
-                },
+                Err(failure) => failure.response(),
             },
-            Request::Restart => match Generation::prepare(0, &self.sources) {
-                Ok(_) => {
-                    self.stop(Ending::Restart);
-                    Response::Instance(self.instance())
-                }
-                Err(failure) => Response::Failed {
-                    exit: failure.exit.code(),
-                    error: failure.error,
-                },
+            Request::Stop => {
+                self.stop_in_order();
+                Response::Instance(self.instance())
+            }
+            Request::Restart => match self.restart() {
+                Ok(()) => Response::Instance(self.instance()),
+                Err(failure) => failure.response(),
             },
         };
         // A client that went away does not care for its answer.

@@ -8,11 +8,12 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
+    time::{Duration, Instant},
 };
 
 use nix::{
     sys::{
-        signal::{Signal, kill},
+        signal::{Signal, killpg},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::Pid,
@@ -39,6 +40,9 @@ use crate::{
     observe::log,
 };
 
+/// How long the link of a worker that has exited is read, for what it sent last.
+const LAST_MESSAGES: Duration = Duration::from_millis(200);
+
 /// One worker process, from its start until its end and the end of its link were both seen.
 pub(super) struct Process {
     pub(super) pid: u32,
@@ -50,6 +54,8 @@ pub(super) struct Process {
     pub(super) rows: Range<usize>,
     link: mpsc::UnboundedSender<ToWorker>,
     link_closed: bool,
+    /// When the link of a worker that has exited is taken for closed, whoever still holds it.
+    give_up_at: Option<Instant>,
     pub(super) exit: Option<WaitStatus>,
     /// The master killed it.
     pub(super) killed: bool,
@@ -63,9 +69,15 @@ impl Process {
     fn kill(&mut self) {
         if self.exit.is_none() {
             self.killed = true;
-            // Not yet reaped, so the pid is still that worker's. Its group holds what it started.
-            let _ = kill(Pid::from_raw(-(self.pid as i32)), Signal::SIGKILL);
         }
+        self.kill_group();
+    }
+
+    /// Kills the worker with everything that it started and that did not leave its group.
+    fn kill_group(&self) {
+        // Until it is reaped the pid is that worker's, and afterwards no process gets the number of a group that has
+        // members. A group without members is an error of the call, and nobody is killed.
+        let _ = killpg(Pid::from_raw(self.pid as i32), Signal::SIGKILL);
     }
 }
 
@@ -88,6 +100,11 @@ impl Processes {
             stderr,
             log,
         }
+    }
+
+    /// How workers log.
+    pub(super) fn log(&self) -> &log::Settings {
+        &self.log
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -170,6 +187,7 @@ impl Processes {
             rows,
             link,
             link_closed: false,
+            give_up_at: None,
             exit: None,
             killed: false,
             said: None,
@@ -221,6 +239,7 @@ impl Processes {
                 .find(|process| process.pid == pid.as_raw() as u32)
             {
                 process.exit = Some(status);
+                process.give_up_at = Some(Instant::now() + LAST_MESSAGES);
             }
         }
     }
@@ -229,6 +248,28 @@ impl Processes {
         if let Some(process) = self.table.get_mut(&id) {
             process.link_closed = true;
         }
+    }
+
+    /// When [`Processes::give_up_links`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let open = self.table.values().filter(|process| !process.link_closed);
+        open.filter_map(|process| process.give_up_at).min()
+    }
+
+    /// Takes the links of workers for closed that have exited a while ago, and answers whether there were such.
+    ///
+    /// A process that a worker forked holds its link as well, and may live for ever.
+    pub(super) fn give_up_links(&mut self, now: Instant) -> bool {
+        let mut found = false;
+        for process in self.table.values_mut() {
+            let is_late = process.give_up_at.is_some_and(|at| at <= now);
+            if is_late && !process.link_closed {
+                process.link_closed = true;
+                found = true;
+                process.kill_group();
+            }
+        }
+        found
     }
 
     pub(super) fn said(&mut self, id: Id, error: String) {
@@ -306,6 +347,13 @@ impl Master {
         }
     }
 
+    /// Logs what workers have written, when it is time for it.
+    pub(super) fn look_at_outputs(&mut self, now: Instant) {
+        for (id, line) in self.outputs.look_when_due(now) {
+            self.log_output(id, &line);
+        }
+    }
+
     pub(super) fn log_output(&mut self, id: Id, line: &str) {
         if let Some(process) = self.processes.table.get_mut(&id) {
             info!(
@@ -320,10 +368,6 @@ impl Master {
 
     /// Accounts for the workers that are gone.
     pub(super) fn bury_the_gone(&mut self) {
-        // Their last words are in their files before their exit is.
-        for (id, line) in self.outputs.lines() {
-            self.log_output(id, &line);
-        }
         for (id, mut process) in self.processes.take_gone() {
             for line in self.outputs.close(id) {
                 info!(
@@ -336,7 +380,7 @@ impl Master {
             }
             let reason = self.account(&process);
             self.processes.give_back(process.rows.clone());
-            let effects = self.children.gone(id, &reason, std::time::Instant::now());
+            let effects = self.children.gone(id, &reason, Instant::now());
             self.carry_out(effects);
         }
     }

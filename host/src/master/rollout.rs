@@ -19,7 +19,25 @@ pub(super) struct Waiting {
     pub(super) reply: oneshot::Sender<Response>,
 }
 
+impl Waiting {
+    /// Answers with a failure. A client that went away does not care for its answer.
+    pub(super) fn refuse(self, failure: &Failure) {
+        let _ = self.reply.send(failure.response());
+    }
+}
+
 impl Master {
+    /// Reloads, and answers when the new generation serves with all of its workers, or with why it does not.
+    pub(super) fn reload_and_answer(&mut self, reply: oneshot::Sender<Response>) {
+        // Before it begins: it may be over when `reload` returns.
+        let generation = self.last_generation + 1;
+        self.waiting.push(Waiting { generation, reply });
+        match self.reload() {
+            Ok(_) => self.answer_waiting(),
+            Err(failure) => self.refuse_waiting(generation, &failure),
+        }
+    }
+
     /// Starts the next generation with the settings and plugins of this moment.
     ///
     /// While one is on its way, the reload begins when that one has ended.
@@ -43,6 +61,9 @@ impl Master {
         for warning in &generation.warnings {
             warn!("{warning}");
         }
+        for key in generation.config.daemon.waits_for_start(&self.daemon) {
+            warn!("`daemon.{key}` has changed, which takes effect at the next start or restart");
+        }
         let (number, plan) = (generation.number, generation.plan());
         self.last_generation = number;
         self.generations.insert(number, generation);
@@ -59,11 +80,16 @@ impl Master {
                     nr,
                     generation,
                 } => self.spawn(id, &pool, nr, generation),
+                Effect::Work(id) => self.processes.send(id, ToWorker::Work),
                 Effect::Quiet(id) => self.processes.send(id, ToWorker::Quiet),
                 Effect::Kill(id) => self.processes.kill(id),
                 Effect::Overdue(id) => self.kill_overdue(id),
                 Effect::Current(generation) => self.on_current(generation),
                 Effect::Dropped { generation, error } => self.on_dropped(generation, error),
+                Effect::SeatFailed { generation, error } => {
+                    let error = format!("generation {generation} serves, but a worker of it died: {error}");
+                    self.refuse_waiting(generation, &Failure::new(Exit::Failed, error));
+                }
                 Effect::AllGone => {}
             }
         }
@@ -124,10 +150,7 @@ impl Master {
             .waiting
             .extract_if(.., |waiting| waiting.generation == generation)
         {
-            let _ = waiting.reply.send(Response::Failed {
-                exit: Exit::Failed.code(),
-                error: reason.clone(),
-            });
+            waiting.refuse(&Failure::new(Exit::Failed, reason.clone()));
         }
     }
 
@@ -141,28 +164,32 @@ impl Master {
         });
     }
 
-    pub(super) fn answer_waiting(&mut self) {
-        if !self.children.is_settled() {
-            return;
-        }
-        let current = self.children.current();
+    /// Answers those who wait for `generation` or an earlier one with a failure.
+    fn refuse_waiting(&mut self, generation: u64, failure: &Failure) {
         for waiting in self
             .waiting
-            .extract_if(.., |waiting| waiting.generation <= current)
+            .extract_if(.., |waiting| waiting.generation <= generation)
         {
-            let _ = waiting.reply.send(Response::Reloaded { generation: current });
+            waiting.refuse(failure);
         }
-        if std::mem::take(&mut self.reload_again)
-            && self.stopping.is_none()
-            && let Err(failure) = self.reload()
-        {
-            error!(error = %failure, "reload refused, the running generation goes on");
-            for waiting in self.waiting.drain(..) {
-                let response = Response::Failed {
-                    exit: failure.exit.code(),
-                    error: failure.error.clone(),
-                };
-                let _ = waiting.reply.send(response);
+    }
+
+    /// Answers those whose generation has taken over, and begins the reload that had to wait.
+    pub(super) fn answer_waiting(&mut self) {
+        self.waiting.retain(|waiting| !waiting.reply.is_closed());
+        let current = self.children.current();
+        let is_due = |waiting: &mut Waiting| waiting.generation <= current;
+        // Looking at every seat is for those who wait.
+        if self.waiting.iter_mut().any(|waiting| is_due(waiting)) && self.children.is_settled() {
+            for waiting in self.waiting.extract_if(.., is_due) {
+                let _ = waiting.reply.send(Response::Reloaded { generation: current });
+            }
+        }
+        if self.reload_again && self.children.rolling_out().is_none() && self.stopping.is_none() {
+            self.reload_again = false;
+            if let Err(failure) = self.reload() {
+                error!(error = %failure, "reload refused, the running generation goes on");
+                self.refuse_waiting(self.last_generation + 1, &failure);
             }
         }
     }

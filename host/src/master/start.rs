@@ -13,7 +13,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc},
 };
-use tracing::info;
+use tracing::{error, info};
 
 use super::{
     Event, Failure, Master, Signal,
@@ -22,14 +22,13 @@ use super::{
     daemonize::Starter,
     generation::Generation,
     handover::Handover,
-    output::{Outputs, Watch},
+    output::Outputs,
     pidfile::{self, PidFile},
     processes::Processes,
 };
 use crate::{
     config::{Daemon, Sources},
     control::{self, server::Server},
-    exit::Exit,
     ipc::scoreboard::Scoreboard,
     observe::{log, status::Totals},
 };
@@ -42,14 +41,31 @@ pub(super) struct Places {
 
 /// Runs a master to its end. `handover` is what an earlier instance of this process left.
 ///
-/// With a `starter`, the process that started the daemon is told when a generation serves.
+/// `binary` is what a restart executes. With a `starter`, the process that started the daemon is told when a
+/// generation serves.
 pub fn run(
     sources: Sources,
+    binary: PathBuf,
     handover: Option<Handover>,
     starter: &mut Option<Starter>,
 ) -> Result<(), Failure> {
-    let binary =
-        std::env::current_exe().map_err(|error| Failure::cannot("find the path of this binary", error))?;
+    let earlier_log = handover.as_ref().map(|handover| handover.log.clone());
+    let ended = run_unwatched(sources, binary, handover, starter);
+    if let (Err(failure), Some(earlier_log)) = (&ended, earlier_log) {
+        // Nobody waits for a restarted daemon, so the log is the one place where its operator can find out. An
+        // error here means that this instance has opened it already.
+        let _ = log::start(earlier_log, None);
+        error!(error = %failure, "the daemon has ended after its restart");
+    }
+    ended
+}
+
+fn run_unwatched(
+    sources: Sources,
+    binary: PathBuf,
+    handover: Option<Handover>,
+    starter: &mut Option<Starter>,
+) -> Result<(), Failure> {
     let first = Generation::prepare(1, &sources)?;
     let daemon = first.config.daemon.clone();
     // The duplicate is what workers inherit: their own standard error leads elsewhere.
@@ -67,8 +83,6 @@ pub fn run(
     };
     pidfile::make_private(&places.state_dir)?;
     let scoreboard = Scoreboard::create().map_err(|error| Failure::cannot("create the scoreboard", error))?;
-    let outputs =
-        Outputs::new(&places.state_dir).map_err(|error| Failure::cannot("use the state directory", error))?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -77,10 +91,12 @@ pub fn run(
     runtime.block_on(async {
         let (events, mut inbox) = mpsc::unbounded_channel();
         listen(&events).map_err(|error| Failure::cannot("install signal handlers", error))?;
-        let _watch = watch_outputs(&places.state_dir, &events)?;
+        let outputs = watch_outputs(&places.state_dir, &events)
+            .map_err(|error| Failure::cannot("use the state directory", error))?;
         let server = serve_control(&places.socket, &events)?;
         let mut master = Master {
             sources,
+            daemon,
             binary,
             instance: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -158,15 +174,10 @@ fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-fn watch_outputs(directory: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Watch, Failure> {
+fn watch_outputs(directory: &Path, events: &mpsc::UnboundedSender<Event>) -> io::Result<Outputs> {
     let grown = Arc::new(Notify::new());
     let notified = grown.clone();
-    let watch = Watch::new(directory, move || grown.notify_one()).map_err(|error| {
-        Failure::new(
-            Exit::CannotCreate,
-            format!("cannot watch `{}`: {error}", directory.display()),
-        )
-    })?;
+    let outputs = Outputs::new(directory, move || grown.notify_one())?;
     let events = events.clone();
     tokio::spawn(async move {
         loop {
@@ -176,7 +187,7 @@ fn watch_outputs(directory: &Path, events: &mpsc::UnboundedSender<Event>) -> Res
             }
         }
     });
-    Ok(watch)
+    Ok(outputs)
 }
 
 fn serve_control(path: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Server, Failure> {

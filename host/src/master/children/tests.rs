@@ -63,6 +63,14 @@ impl Stage {
         self.children.workers().filter(|(_, worker)| of(worker)).count()
     }
 
+    fn set_to_work(&self) -> Vec<Id> {
+        let work = self.log.iter().filter_map(|effect| match effect {
+            Effect::Work(id) => Some(*id),
+            _ => None,
+        });
+        work.collect()
+    }
+
     fn spawned(&self) -> usize {
         self.log
             .iter()
@@ -247,4 +255,112 @@ fn a_worker_that_does_not_become_ready_in_time_is_killed_once_and_counts_as_fail
         error: "too late".into()
     }));
     assert_eq!(stage.ready_of(1), 1);
+}
+
+#[test]
+fn a_worker_is_set_to_work_once_and_not_before_its_generation_serves() {
+    let mut stage = Stage::serving(&[("mail", 2), ("sms", 1)]);
+    stage.roll_out(2, &[("mail", 2), ("sms", 1)]);
+    let first = stage.with_state(State::Starting);
+    stage.act(|children, now| children.ready(first[0], now));
+    assert_eq!(stage.set_to_work(), [], "the other pool may still fail");
+    stage.act(|children, now| children.ready(first[1], now));
+    let serves = stage.log.iter().position(|effect| *effect == Effect::Current(2));
+    let works = stage
+        .log
+        .iter()
+        .position(|effect| matches!(effect, Effect::Work(_)));
+    assert!(serves.is_some() && serves < works, "{:?}", stage.log);
+    stage.everybody_ready();
+    stage.act(Children::next);
+    let mut at_work = stage.set_to_work();
+    at_work.sort();
+    assert_eq!(at_work, stage.with_state(State::Ready), "each of them, once");
+}
+
+#[test]
+fn a_successor_is_set_to_work_before_its_predecessor_is_told_to_leave() {
+    let mut stage = Stage::serving(&[("mail", 1)]);
+    let old = stage.with_state(State::Ready)[0];
+    stage.act(|children, now| children.retire(old, now));
+    stage.everybody_ready();
+    let new = stage.with_state(State::Ready)[0];
+    assert_eq!(
+        stage.log[stage.log.len() - 2..],
+        [Effect::Work(new), Effect::Quiet(old)]
+    );
+}
+
+#[test]
+fn a_generation_one_of_whose_ready_workers_dies_before_it_serves_is_dropped_and_no_seat_waits() {
+    let mut stage = Stage::serving(&[("mail", 1), ("sms", 1)]);
+    stage.roll_out(2, &[("mail", 1), ("sms", 1)]);
+    let first = stage.with_state(State::Starting);
+    stage.act(|children, now| children.ready(first[0], now));
+    stage.act(|children, now| children.gone(first[0], "SIGSEGV", now));
+    let dropped = Effect::Dropped {
+        generation: 2,
+        error: "SIGSEGV".into(),
+    };
+    assert!(stage.log.contains(&dropped), "{:?}", stage.log);
+    assert_eq!(stage.set_to_work(), []);
+    stage.act(|children, now| children.gone(first[1], "killed", now));
+    assert_eq!(
+        stage.children.deadline(),
+        None,
+        "the seats of generation 1 do not wait"
+    );
+    assert!(stage.children.is_settled());
+}
+
+#[test]
+fn a_seat_that_dies_while_it_starts_is_told_once_its_generation_serves() {
+    let mut stage = Stage::serving(&[("mail", 2)]);
+    stage.roll_out(2, &[("mail", 2)]);
+    let first = stage.with_state(State::Starting)[0];
+    stage.act(|children, now| children.ready(first, now));
+    let second = stage.with_state(State::Starting)[0];
+    stage.act(|children, now| children.gone(second, "out of memory", now));
+    let failed = Effect::SeatFailed {
+        generation: 2,
+        error: "out of memory".into(),
+    };
+    assert!(stage.log.contains(&failed), "{:?}", stage.log);
+    assert_eq!(stage.children.current(), 2);
+}
+
+#[test]
+fn a_wait_that_is_over_is_no_deadline_although_its_seat_cannot_be_filled_yet() {
+    let mut stage = Stage::serving(&[("mail", 9)]);
+    stage.roll_out(2, &[("mail", 9)]);
+    let first = stage.with_state(State::Starting)[0];
+    stage.act(|children, now| children.ready(first, now));
+    let dies = stage.with_state(State::Starting)[0];
+    stage.act(|children, now| children.gone(dies, "SIGSEGV", now));
+    assert_eq!(stage.with_state(State::Starting).len(), REPLACED_AT_ONCE);
+    stage.now = stage.children.deadline().expect("its seat waits");
+    stage.act(Children::next);
+    assert_eq!(
+        stage.with_state(State::Starting).len(),
+        REPLACED_AT_ONCE,
+        "its predecessor goes on"
+    );
+    let deadline = stage.children.deadline();
+    assert!(deadline > Some(stage.now), "a deadline in the past is a busy loop");
+}
+
+#[test]
+fn a_thousand_seats_get_a_worker_each() {
+    let mut stage = Stage {
+        children: Children::default(),
+        now: Instant::now(),
+        log: Vec::new(),
+    };
+    stage.roll_out(1, &[("mail", 1024)]);
+    let mut id = 0;
+    while !stage.children.is_settled() {
+        stage.act(|children, now| children.ready(Id(id), now));
+        id += 1;
+    }
+    assert_eq!((id, stage.spawned()), (1024, 1024));
 }
