@@ -12,16 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynccall_client::{
-    connection::{Connection, ConnectionError, Released},
-    protocol::JobId,
-};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use tracing::{error, warn};
 
 use super::{
-    Shared, fatal, limits,
+    Shared, fatal,
+    give_back::{Why, give_back},
+    limits,
     slot::{self, Line, Settler},
     watch::Overrun,
 };
@@ -31,13 +29,10 @@ use crate::{
         Link, ToMaster, ToWorker,
         scoreboard::{State, monotonic_ns},
     },
-    policy::Action,
 };
 
 /// A reserve that waits for less than this may have a job on its way: it is not half-closed yet.
 const SETTLED_WAIT: Duration = Duration::from_millis(5);
-/// How long jobs that are given back may keep the connection busy.
-const GIVE_BACK: Duration = Duration::from_millis(500);
 /// How long slots that settle a job themselves are waited for when the worker has to leave at once.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(1);
 
@@ -151,7 +146,7 @@ impl Keeper {
                         self.unpark();
                     }
                     Some(ToWorker::Quiet) => self.go_quiet(),
-                    Some(ToWorker::Now) => return Ok(self.leave_now("the worker has to leave at once")),
+                    Some(ToWorker::Now) => return Ok(self.leave_now(Why::Leaving)),
                     Some(ToWorker::Setup(_)) => warn!("the master sent a second setup"),
                     None if self.orphaned => break,
                     None => {
@@ -244,13 +239,12 @@ impl Keeper {
     }
 
     /// Gives back what runs and answers with the exit code of a worker that leaves at once.
-    pub(super) fn leave_now(&self, reason: &str) -> Exit {
+    pub(super) fn leave_now(&self, why: Why) -> Exit {
         self.go_quiet();
         for line in &self.lines {
             line.cancel();
             if line.claim(Settler::Keeper) {
-                let action = Action::Release { delay: 0 };
-                give_back(line, line.job(), action, "unfinished", reason);
+                give_back(line, why);
             } else {
                 line.end_waiting();
             }
@@ -263,76 +257,4 @@ impl Keeper {
         }
         Exit::Ok
     }
-}
-
-/// Settles a job that the keeper has claimed, with its own priority, while its handler still runs.
-pub(super) fn give_back(line: &Line, id: JobId, action: Action, outcome: &str, reason: &str) {
-    let deadline = Instant::now() + GIVE_BACK;
-    let mut guard = loop {
-        match line.try_connection() {
-            Some(guard) => break guard,
-            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-            // It goes back by itself when the process ends.
-            None => {
-                return warn!(
-                    job = id.0,
-                    outcome,
-                    settled = "unknown",
-                    reason,
-                    "the handler holds the connection"
-                );
-            }
-        }
-    };
-    let Some(connection) = guard.as_mut() else { return };
-    // Before the queue server can hand it to a slot that would find it here.
-    line.not_running();
-    match settle(line, connection, id, action) {
-        Ok(Some(settled)) => {
-            match action {
-                Action::Release { .. } => line.row().count_released(),
-                Action::Bury => line.row().count_buried(),
-                Action::Delete => line.row().count_done(),
-            }
-            line.row().enter(State::Away, 0, None);
-            let delay = match action {
-                Action::Release { delay } => Some(tracing::field::display(format!("{delay}s"))),
-                _ => None,
-            };
-            warn!(job = id.0, outcome, settled, delay, reason);
-        }
-        Ok(None) => warn!(
-            job = id.0,
-            outcome,
-            settled = "lost",
-            reason,
-            "the job is not ours any more"
-        ),
-        Err(error) => {
-            warn!(job = id.0, outcome, settled = "unknown", reason, error = %error, "cannot give the job back")
-        }
-    }
-}
-
-/// Tells the queue server; the name of what was done, or nothing where it does not know the job.
-fn settle(
-    line: &Line,
-    connection: &mut Connection,
-    id: JobId,
-    action: Action,
-) -> Result<Option<&'static str>, ConnectionError> {
-    let known = line.known_facts(id).map(|facts| facts.priority);
-    let asked = match known {
-        None => connection.stats_job(id)?.map(|stats| stats.pri),
-        known => known,
-    };
-    let Some(priority) = asked else { return Ok(None) };
-    Ok(match action {
-        Action::Release { delay } => match connection.release(id, priority, delay)? {
-            Released::NotFound => None,
-            Released::Released | Released::Buried => Some("release"),
-        },
-        Action::Bury => connection.bury(id, priority)?.then_some("bury"),
-        Action::Delete => connection.delete(id)?.then_some("delete"),
-    })
 }

@@ -9,6 +9,7 @@
 //! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
+//! - [`give_back`]: ending a job whose handler still runs,
 //! - [`limits`]: when a worker has done enough,
 //! - [`watch`]: its look at running jobs: touches, and an end for those that run too long,
 //! - [`host_api`]: what plugins may call.
@@ -42,6 +43,7 @@ use crate::{
 mod execute;
 mod facts;
 mod fatal;
+mod give_back;
 mod host_api;
 mod job;
 mod keeper;

@@ -189,6 +189,15 @@ impl Line {
         self.learn(&mut knowledge, job, asked)
     }
 
+    /// Asks over a connection that the caller holds, and remembers nothing.
+    pub(super) fn ask_facts(
+        &self,
+        connection: &mut Connection,
+        job: JobId,
+    ) -> Result<Option<Facts>, ConnectionError> {
+        facts::ask(connection, job, &self.shared.tubes, self.reserved_ns())
+    }
+
     /// The same for whoever must not wait.
     pub(super) fn try_facts(&self, job: JobId) -> Option<Option<Facts>> {
         let mut knowledge = self.knowledge();

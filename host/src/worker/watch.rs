@@ -15,19 +15,15 @@ use std::{
     time::Duration,
 };
 
-use asynccall_client::payload::RetryFields;
-use jiff::Zoned;
 use tracing::{debug, warn};
 
 use super::{
     facts::nanoseconds,
-    keeper::{Keeper, give_back},
+    give_back::{Why, give_back},
+    keeper::Keeper,
     slot::{Line, Settler},
 };
-use crate::{
-    ipc::scoreboard::{Activity, State, monotonic_ns},
-    policy::{self, Facts, Failure},
-};
+use crate::ipc::scoreboard::{Activity, State, monotonic_ns};
 
 /// How often running jobs are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -100,39 +96,12 @@ impl Keeper {
                 if now.saturating_sub(overrun.asked_ns) >= nanoseconds(self.shared.cancel_grace)
                     && line.claim(Settler::Keeper) =>
             {
-                self.end_overrun(line);
+                give_back(line, Why::TimedOut);
                 self.leave_without(line)?;
             }
             Some(_) => {}
         }
         Ok(())
-    }
-
-    /// Settles a job whose handler does not end.
-    fn end_overrun(&self, line: &Line) {
-        let id = line.job();
-        let facts = line.known_facts(id);
-        let job = Facts {
-            id: id.0,
-            attempt: facts.map_or(1, |facts| facts.attempt),
-            priority: facts.map_or(0, |facts| facts.priority),
-        };
-        let retry = &self.shared.retry;
-        let disposition = policy::decide(
-            Failure::TimedOut,
-            job,
-            &RetryFields::default(),
-            retry,
-            &Zoned::now(),
-        );
-        line.row().count_failed();
-        give_back(
-            line,
-            id,
-            disposition.action,
-            "timed_out",
-            &format!("max_runtime is over; {}", disposition.reason),
-        );
     }
 }
 

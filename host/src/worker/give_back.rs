@@ -1,0 +1,179 @@
+//! Giving back a job whose handler still runs: the one settlement that is not the slot's own.
+//!
+//! The caller has claimed the job, so the slot settles nothing; the connection
+//! is free, or will be in a moment, because no reserve waits while a job runs.
+
+use std::{
+    borrow::Cow,
+    sync::MutexGuard,
+    thread,
+    time::{Duration, Instant},
+};
+
+use asynccall_client::{
+    connection::{Connection, ConnectionError, Released},
+    payload::RetryFields,
+    protocol::JobId,
+};
+use jiff::Zoned;
+use tracing::{field::display, warn};
+
+use super::{facts::Facts, slot::Line};
+use crate::{
+    ipc::scoreboard::State,
+    observe::line::chain,
+    policy::{self, Action, Failure},
+};
+
+/// How long the handler may keep the connection busy.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Why a job is given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The worker has to leave at once: it is no fault of the job.
+    Leaving,
+    /// The job ran longer than `max_runtime`.
+    TimedOut,
+    /// The worker holds more memory than `memory_hard`.
+    Memory,
+}
+
+impl Why {
+    fn outcome(self) -> &'static str {
+        match self {
+            Why::Leaving => "unfinished",
+            Why::TimedOut => "timed_out",
+            Why::Memory => "out_of_memory",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Why::Leaving => "the worker has to leave at once",
+            Why::TimedOut => "max_runtime is over",
+            Why::Memory => "memory_hard is reached",
+        }
+    }
+}
+
+/// Settles the job that the caller has claimed, with its own priority.
+pub(super) fn give_back(line: &Line, why: Why) {
+    let (id, outcome) = (line.job(), why.outcome());
+    let Some(mut guard) = free_connection(line) else {
+        // It goes back by itself when the process ends.
+        return warn!(
+            job = id.0,
+            outcome,
+            settled = "unknown",
+            "the handler holds the connection"
+        );
+    };
+    let Some(connection) = guard.as_mut() else { return };
+    // Before the queue server can hand it to a slot that would find it here.
+    line.not_running();
+    let facts = match line.known_facts(id) {
+        Some(facts) => Ok(Some(facts)),
+        None => line.ask_facts(connection, id),
+    };
+    let (action, reason) = match &facts {
+        Ok(Some(facts)) => decide(line, id, facts, why),
+        _ => (Action::Release { delay: 0 }, Cow::Borrowed(why.reason())),
+    };
+    let settled = match &facts {
+        Ok(Some(facts)) => settle(connection, id, facts.priority, action),
+        Ok(None) => Ok(None),
+        Err(_) => {
+            return warn!(
+                job = id.0,
+                outcome,
+                settled = "unknown",
+                "cannot ask about the job"
+            );
+        }
+    };
+    match settled {
+        Ok(Some(settled)) => {
+            count(line, action, why);
+            line.row().enter(State::Away, 0, None);
+            let delay = match action {
+                Action::Release { delay } => Some(display(format!("{delay}s"))),
+                _ => None,
+            };
+            warn!(job = id.0, outcome, settled, delay, reason = &*reason);
+        }
+        Ok(None) => warn!(
+            job = id.0,
+            outcome,
+            settled = "lost",
+            "the job is not ours any more"
+        ),
+        Err(error) => {
+            let error = chain(&error);
+            warn!(
+                job = id.0,
+                outcome,
+                settled = "unknown",
+                error,
+                "cannot give the job back"
+            );
+        }
+    }
+}
+
+fn free_connection(line: &Line) -> Option<MutexGuard<'_, Option<Connection>>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match line.try_connection() {
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            connection => return connection,
+        }
+    }
+}
+
+/// A job that is at fault is retried and buried like one that failed; another goes back as if nothing had happened.
+fn decide(line: &Line, id: JobId, facts: &Facts, why: Why) -> (Action, Cow<'static, str>) {
+    if why == Why::Leaving {
+        return (Action::Release { delay: 0 }, why.reason().into());
+    }
+    let facts = policy::Facts {
+        id: id.0,
+        attempt: facts.attempt,
+        priority: facts.priority,
+    };
+    let message = RetryFields::default();
+    let disposition = policy::decide(Failure::TimedOut, facts, &message, line.retry(), &Zoned::now());
+    (
+        disposition.action,
+        format!("{}; {}", why.reason(), disposition.reason).into(),
+    )
+}
+
+/// Tells the queue server; the name of what was done, or nothing where it does not know the job.
+fn settle(
+    connection: &mut Connection,
+    id: JobId,
+    priority: u32,
+    action: Action,
+) -> Result<Option<&'static str>, ConnectionError> {
+    Ok(match action {
+        Action::Release { delay } => match connection.release(id, priority, delay)? {
+            Released::NotFound => None,
+            Released::Released => Some("release"),
+            Released::Buried => Some("bury"),
+        },
+        Action::Bury => connection.bury(id, priority)?.then_some("bury"),
+        Action::Delete => connection.delete(id)?.then_some("delete"),
+    })
+}
+
+fn count(line: &Line, action: Action, why: Why) {
+    match action {
+        Action::Release { .. } => line.row().count_released(),
+        Action::Bury => line.row().count_buried(),
+        Action::Delete => line.row().count_done(),
+    }
+    if why != Why::Leaving {
+        line.row().count_failed();
+    }
+}
