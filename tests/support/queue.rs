@@ -147,6 +147,15 @@ impl Beanstalkd {
         self.put_all(tube, [body])[0]
     }
 
+    /// Puts a job with another time to run than a minute, in seconds.
+    #[track_caller]
+    pub(crate) fn put_with_ttr(&self, tube: &str, ttr: u32, body: &str) -> u64 {
+        let mut client = self.client();
+        client.use_tube(&name(tube)).expect("the tube is used");
+        let put = client.put(PRIORITY, 0, ttr, body.as_bytes());
+        put.expect("the job is put").0
+    }
+
     /// Puts one job after the other.
     #[track_caller]
     pub(crate) fn put_all<B: AsRef<[u8]>>(
