@@ -188,9 +188,11 @@ fn a_pid_file_of_another_user_is_refused() {
     let locked = fs::File::open(&file).expect("the file");
     let _lock = Flock::lock(locked, FlockArg::LockExclusive).expect("nobody else holds it");
     let said = host.run_bare(&["stop", "--pid-file", file.to_str().expect("a path")]);
+    let started = host.plugin("echo").tube("t").run(&["run"]);
+    assert_eq!(started.code, Some(77), "it is not taken either: {started}");
     insta::assert_snapshot!(said, @r"
     exit 77
-    error: pid file `DIR/host.pid` belongs to uid 12345, wanted uid 0 or root
+    error: pid file `DIR/host.pid` belongs to uid 12345, wanted uid 0
     ");
 }
 

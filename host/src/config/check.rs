@@ -10,6 +10,7 @@ use super::problem::{Fault, Hint, Place, Report};
 use super::settings::Section;
 use super::sources::WantedFile;
 use super::{PluginRef, Plugins, Pool};
+use crate::ipc::scoreboard::ROWS;
 
 /// Where `key` was given, in the strongest of `layers`, or that it was not.
 fn place(section: Section, key: &'static str, layers: &[&Layer]) -> Place {
@@ -117,6 +118,30 @@ pub(super) fn pool(pool: &Pool, layers: &[&Layer], report: &mut Report) {
             },
         );
     }
+}
+
+/// The slots of all workers have room on the scoreboard, and once more for the generation that replaces them.
+pub(super) fn slots(pools: &[Pool], layers: &[&Layer], in_file: &[PoolLayer], report: &mut Report) {
+    let slots = |pool: &Pool| u64::from(pool.worker_num) * u64::from(pool.slots);
+    let sum: u64 = pools.iter().map(slots).sum();
+    let largest = ROWS as u64 / 2;
+    if sum <= largest {
+        return;
+    }
+    let mut places = layers.to_vec();
+    places.extend(in_file.iter().map(|pool| &pool.settings));
+    let at = match place(Section::Pool, "worker_num", &places) {
+        Place::Unset(_) => place(Section::Pool, "slots", &places),
+        given => given,
+    };
+    report.problem(
+        at,
+        Fault::Value {
+            found: format!("{sum} slots in all workers (`worker_num` times `slots`, over all pools)"),
+            wanted: format!("at most {largest}"),
+            hint: Hint::default(),
+        },
+    );
 }
 
 /// Each tube can be watched under the pool's naming.

@@ -41,6 +41,7 @@ pub fn resolve(sources: &Sources, texts: &Texts) -> Result<Resolved, ConfigError
     // The strongest layer first.
     let layers = [&typed.flags, &typed.environment, &file.shared];
     let pools = pools(&typed, &file.pools, &mut report)?;
+    check::slots(&pools, &layers[..2], &file.pools, &mut report);
     let handlers = handlers(&file, &typed, &texts.handlers, &mut report);
     let queue = build(Section::Queue, object(Section::Queue, &layers))?;
     let plugins = build(Section::Plugins, object(Section::Plugins, &layers))?;

@@ -5,15 +5,24 @@
 //! master that died, and neither blocks a start nor is ever signalled.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use nix::{libc, unistd::Pid};
 
 use crate::exit::Exit;
+
+/// Neither follow a symbolic link nor wait for whoever is at the other end of a pipe.
+const FLAGS: libc::c_int = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+/// How long a start waits for those who only look at the pid file.
+const LOOK_TIME: Duration = Duration::from_millis(200);
+/// How often it tries to lock the file in that time.
+const LOOKS: u32 = 20;
 
 /// Why the pid file cannot be taken or used.
 #[derive(Debug, thiserror::Error)]
@@ -35,14 +44,26 @@ pub enum PidFileError {
         why: &'static str,
     },
     /// It belongs to somebody who is not to be trusted.
-    #[error("pid file `{}` belongs to uid {owner}, wanted uid {wanted} or root", path.display())]
+    #[error("pid file `{}` belongs to uid {owner}, wanted {wanted}", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
         /// Its owner.
         owner: u32,
-        /// Who asks.
-        wanted: u32,
+        /// Who may own it.
+        wanted: String,
+    },
+    /// This user may not look at it.
+    #[error("cannot open pid file `{}`: permission denied\n  hint: ask as the user that the daemon runs as, or as root", path.display())]
+    Denied {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something else has its name.
+    #[error("pid file `{}` is no regular file", path.display())]
+    NoFile {
+        /// The file.
+        path: PathBuf,
     },
     /// It is locked, but does not hold a pid.
     #[error("pid file `{}` is locked, but holds `{found}` instead of a pid", path.display())]
@@ -80,9 +101,11 @@ impl PidFileError {
         match self {
             PidFileError::Held { .. } => Exit::AlreadyRunning,
             PidFileError::NotRunning { .. } => Exit::NotRunning,
-            PidFileError::Foreign { .. } | PidFileError::Directory { .. } => Exit::NoPermission,
+            PidFileError::Foreign { .. } | PidFileError::Directory { .. } | PidFileError::Denied { .. } => {
+                Exit::NoPermission
+            }
             PidFileError::NoPid { .. } => Exit::Failed,
-            PidFileError::Io { .. } => Exit::CannotCreate,
+            PidFileError::NoFile { .. } | PidFileError::Io { .. } => Exit::CannotCreate,
         }
     }
 }
@@ -97,23 +120,28 @@ pub struct PidFile {
 impl PidFile {
     /// Takes the file: creates it with mode 0600 where it is missing, locks it, writes this process's pid.
     ///
-    /// `private_dir` is created first where it is missing, and must belong to this user alone.
+    /// A file that is there must be this user's own. `private_dir` is created first where it is missing, and must
+    /// belong to this user alone.
     pub fn acquire(path: &Path, private_dir: Option<&Path>) -> Result<PidFile, PidFileError> {
         if let Some(directory) = private_dir {
             make_private(directory)?;
         }
+        PidFile::acquire_patiently(path, || thread::sleep(LOOK_TIME / LOOKS))
+    }
+
+    /// Calls `pause` between its attempts to lock the file.
+    fn acquire_patiently(path: &Path, mut pause: impl FnMut()) -> Result<PidFile, PidFileError> {
+        let mut looks = 0;
         loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(path)
-                .map_err(io_error("open pid file", path))?;
+            let file = open_own(path)?;
             match file.try_lock() {
                 Ok(()) => {}
+                // A command that looks whether the file is held has it locked itself for a moment.
+                Err(TryLockError::WouldBlock) if looks < LOOKS => {
+                    looks += 1;
+                    pause();
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {
                     return Err(PidFileError::Held {
                         path: path.to_owned(),
@@ -163,6 +191,8 @@ impl PidFile {
     }
 
     fn write(&mut self) -> io::Result<()> {
+        // The mode that it was created with may have been changed, or be another creator's.
+        self.file.set_permissions(Permissions::from_mode(0o600))?;
         self.file.set_len(0)?;
         self.file.rewind()?;
         self.file.write_all(std::process::id().to_string().as_bytes())
@@ -184,26 +214,21 @@ impl Holder {
             path: path.to_owned(),
             why,
         };
-        let file = match OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)
-        {
+        let file = match OpenOptions::new().read(true).custom_flags(FLAGS).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(not_running("there is no such file"));
             }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(PidFileError::Denied {
+                    path: path.to_owned(),
+                });
+            }
             Err(error) => return Err(io_error("open pid file", path)(error)),
         };
-        let owner = file.metadata().map_err(io_error("inspect pid file", path))?.uid();
-        let wanted = nix::unistd::geteuid().as_raw();
-        if owner != wanted && owner != 0 {
-            return Err(PidFileError::Foreign {
-                path: path.to_owned(),
-                owner,
-                wanted,
-            });
-        }
+        let ours = nix::unistd::geteuid().as_raw();
+        let owners = if ours == 0 { &[0][..] } else { &[ours, 0] };
+        check_owner(&file, path, owners)?;
         let holder = Holder {
             pid: Pid::from_raw(0),
             file,
@@ -284,6 +309,40 @@ pub fn make_private(directory: &Path) -> Result<(), PidFileError> {
     })
 }
 
+/// Opens a pid file that is this user's own, and creates it where it is missing.
+fn open_own(path: &Path) -> Result<File, PidFileError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(FLAGS)
+        .open(path)
+        .map_err(io_error("open pid file", path))?;
+    check_owner(&file, path, &[nix::unistd::geteuid().as_raw()])?;
+    Ok(file)
+}
+
+/// Refuses what is no regular file of one of these users.
+fn check_owner(file: &File, path: &Path, owners: &[u32]) -> Result<(), PidFileError> {
+    let found = file.metadata().map_err(io_error("inspect pid file", path))?;
+    if !found.is_file() {
+        return Err(PidFileError::NoFile {
+            path: path.to_owned(),
+        });
+    }
+    if !owners.contains(&found.uid()) {
+        let wanted: Vec<String> = owners.iter().map(|uid| format!("uid {uid}")).collect();
+        return Err(PidFileError::Foreign {
+            path: path.to_owned(),
+            owner: found.uid(),
+            wanted: wanted.join(" or "),
+        });
+    }
+    Ok(())
+}
+
 fn content(mut file: File, path: &Path) -> Result<String, PidFileError> {
     let mut content = String::new();
     file.rewind()
@@ -309,58 +368,4 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PidF
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_start_on_a_pid_file_says_who_holds_it() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("a.pid");
-        let held = PidFile::acquire(&path, None).expect("a free file");
-        let error = PidFile::acquire(&path, None).expect_err("the file is held");
-        assert!(
-            error.to_string().contains(&format!("pid {}", std::process::id())),
-            "{error}"
-        );
-        assert_eq!(
-            std::fs::read_to_string(&path).expect("a file"),
-            std::process::id().to_string()
-        );
-        assert_eq!(std::fs::metadata(&path).expect("a file").mode() & 0o777, 0o600);
-        held.release();
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_file_that_nobody_has_locked_is_no_running_daemon() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("stale.pid");
-        std::fs::write(&path, "1").expect("a file");
-        let error = Holder::find(&path).expect_err("nobody holds it");
-        assert!(matches!(error, PidFileError::NotRunning { .. }), "{error}");
-        PidFile::acquire(&path, None).expect("a stale file does not block a start");
-    }
-
-    #[test]
-    fn a_symbolic_link_is_not_followed() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (target, link) = (
-            directory.path().join("precious"),
-            directory.path().join("link.pid"),
-        );
-        std::fs::write(&target, "precious").expect("a file");
-        std::os::unix::fs::symlink(&target, &link).expect("a link");
-        PidFile::acquire(&link, None).expect_err("links are refused");
-        assert_eq!(std::fs::read_to_string(&target).expect("a file"), "precious");
-    }
-
-    #[test]
-    fn a_directory_that_others_may_use_is_refused() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let open = directory.path().join("open");
-        DirBuilder::new().mode(0o755).create(&open).expect("a directory");
-        let error = make_private(&open).expect_err("it is not private");
-        assert!(error.to_string().contains("with mode 0755"), "{error}");
-        make_private(&directory.path().join("new")).expect("a new one is made private");
-    }
-}
+mod tests;

@@ -156,3 +156,14 @@ fn a_handlers_configuration_is_never_shown() {
     assert_eq!(config.handlers["mailer"].value()["password"], "sesame");
     assert!(!format!("{config:#?} {:?}", given.sources()).contains("sesame"));
 }
+
+#[test]
+fn settings_that_wait_for_a_start_are_told_from_those_that_a_reload_changes() {
+    let started = given("--pid-file /run/a.pid").config().daemon;
+    let told = |line: &str| given(line).config().daemon.waits_for_start(&started);
+    assert_eq!(told("--pid-file /run/a.pid --grace 1 --start-timeout 7"), [""; 0]);
+    assert_eq!(
+        told("--pid-file /run/b.pid --log-level debug --log-format json --log-path /var/log/a --daemonize"),
+        ["daemonize", "pid_file", "log_path", "log_format", "log_level"]
+    );
+}

@@ -166,3 +166,18 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn the_slots_of_all_pools_have_to_fit_twice() {
+    let fits = given("--worker-num 1024 --slots 32");
+    assert_eq!(fits.config().pools[0].slots, 32);
+    insta::assert_snapshot!(
+        given("--worker-num 1024 --slots 33").problems(),
+        @"`--worker-num`: found 33792 slots in all workers (`worker_num` times `slots`, over all pools), wanted at most 32768"
+    );
+    let pools = "[[pool]]\nname = \"a\"\ntubes = \"a\"\nworker_num = 1024\nslots = 32\n[[pool]]\nname = \"b\"\ntubes = \"b\"\n";
+    insta::assert_snapshot!(
+        given("").file(pools).problems(),
+        @"/etc/host.toml:4: `pool.worker_num`: found 32769 slots in all workers (`worker_num` times `slots`, over all pools), wanted at most 32768"
+    );
+}
