@@ -10,6 +10,7 @@ mod abi;
 mod lifecycle;
 mod limits;
 mod logs;
+mod lost_settlement;
 mod main_job;
 mod outcomes;
 mod payloads;

@@ -55,11 +55,7 @@ struct Answer {
 pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> Option<Pending> {
     let tube = shared.tubes.only();
     let started_ns = line.row().enter(State::Running, id.0, tube);
-    log::set_job(Some(JobIdentity {
-        id: id.0,
-        tube: tube.map_or_else(|| shared.unknown_tube.clone(), |index| shared.tubes.name(index)),
-        handler: shared.handler_name.clone(),
-    }));
+    log::set_job(Some(identify(shared, id)));
     if let Some(heeded) = suspicion::heed(line, shared, id) {
         // Claimed like an executed job: the keeper may be about to give it back.
         return line
@@ -105,6 +101,16 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
             answer,
         }),
         Some(failure) => decide(line, &job, body, failure, wished_priority, answer),
+    }
+}
+
+/// What log lines say of the job that a slot works on.
+pub(super) fn identify(shared: &Shared, id: JobId) -> JobIdentity {
+    let tube = shared.tubes.only().map(|index| shared.tubes.name(index));
+    JobIdentity {
+        id: id.0,
+        tube: tube.unwrap_or_else(|| shared.unknown_tube.clone()),
+        handler: shared.handler_name.clone(),
     }
 }
 
@@ -247,6 +253,20 @@ fn decide(
     })
 }
 
+/// A settlement whose connection is of no more use.
+pub(super) struct Inconclusive {
+    /// What is wrong with the connection.
+    pub(super) error: ConnectionError,
+    /// The decision, where the job is done and nobody knows whether the queue server knows.
+    pub(super) left: Option<Pending>,
+}
+
+impl Inconclusive {
+    fn new(error: ConnectionError, left: Option<Pending>) -> Box<Inconclusive> {
+        Box::new(Inconclusive { error, left })
+    }
+}
+
 impl Pending {
     /// What the queue server is to be told.
     pub(super) fn command(&self) -> Command<'static> {
@@ -260,12 +280,27 @@ impl Pending {
         }
     }
 
-    /// Counts and logs what the queue server answered. An error means that the connection is of no more use.
+    /// The job's id.
+    pub(super) fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// When its handler began, in nanoseconds of the shared clock.
+    pub(super) fn started_ns(&self) -> u64 {
+        self.answer.started_ns
+    }
+
+    /// The line of a settlement of which nobody knows whether it has arrived.
+    pub(super) fn log_unknown(&self, reason: &str) {
+        self.answer.log("unknown", None, reason);
+    }
+
+    /// Counts and logs what the queue server answered.
     pub(super) fn conclude(
         self,
         line: &Line,
         reply: Result<Reply<'_>, ConnectionError>,
-    ) -> Result<(), ConnectionError> {
+    ) -> Result<(), Box<Inconclusive>> {
         let row = line.row();
         let delay = match self.action {
             Action::Release { delay } => Some(delay),
@@ -305,14 +340,18 @@ impl Pending {
                     Action::Release { .. } => Verb::Release,
                     Action::Bury => Verb::Bury,
                 };
-                return Err(ConnectionError::Server { command, reply });
+                return Err(Inconclusive::new(
+                    ConnectionError::Server { command, reply },
+                    None,
+                ));
             }
             // The connection has checked that the reply fits the command.
-            Ok(_) => return Err(ConnectionError::Broken),
+            Ok(_) => return Err(Inconclusive::new(ConnectionError::Broken, None)),
+            // Done, but nobody knows whether the queue server does: looked after on the next connection.
+            Err(error) if self.action == Action::Delete => return Err(Inconclusive::new(error, Some(self))),
             Err(error) => {
-                self.answer
-                    .log("unknown", None, "the connection was lost before the answer");
-                return Err(error);
+                self.log_unknown("the connection was lost before the answer");
+                return Err(Inconclusive::new(error, None));
             }
         }
         Ok(())

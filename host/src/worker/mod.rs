@@ -6,6 +6,7 @@
 //! - this module: from the first message to the exit,
 //! - [`slot`]: the loop of a slot,
 //! - [`execute`]: one job from its handler to its settlement,
+//! - [`recover`]: done jobs whose settlement was lost with a connection,
 //! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
@@ -48,6 +49,7 @@ mod host_api;
 mod job;
 mod keeper;
 mod limits;
+mod recover;
 mod slot;
 mod suspicion;
 mod tubes;

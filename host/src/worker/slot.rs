@@ -28,9 +28,10 @@ use tracing::{debug, info, warn};
 
 use super::{
     Shared,
-    execute::{Pending, execute},
+    execute::{Inconclusive, Pending, execute},
     facts::{self, Facts, Knowledge},
     fatal,
+    recover::{self, Unsettled},
 };
 use crate::{
     ipc::{
@@ -350,6 +351,8 @@ impl Line {
     }
 }
 
+/// How often a slot that should be quiet tries to reach a queue server that has to hear of a done job.
+const LAST_TRIES: u32 = 5;
 /// How many `watch` commands go out before their answers are read.
 const WATCHES_AT_ONCE: usize = 64;
 /// The memory that a slot keeps for bodies; a larger one is given back after its job.
@@ -361,46 +364,83 @@ enum Reserved {
     Nothing,
 }
 
-/// The slot's thread: works until the worker is quiet.
+/// Why a connection is not used any further, and what was left unsettled on it.
+struct Lost {
+    error: ConnectionError,
+    unsettled: Option<Unsettled>,
+}
+
+impl From<ConnectionError> for Box<Lost> {
+    fn from(error: ConnectionError) -> Box<Lost> {
+        Box::new(Lost {
+            error,
+            unsettled: None,
+        })
+    }
+}
+
+/// The slot's thread: works until the worker is quiet and nothing is left unsettled.
 pub(super) fn run(line: &Line) {
     let shared = &line.shared;
     fatal::mark_thread(shared.mark(line.row));
-    let mut failures = 0;
-    let mut body = Vec::new();
     while !shared.is_at_work() && !shared.is_quiet() {
         thread::park();
     }
-    while !shared.is_quiet() {
+    let mut failures = 0;
+    let mut body = Vec::new();
+    let mut unsettled: Option<Unsettled> = None;
+    let mut last_tries = LAST_TRIES;
+    while !shared.is_quiet() || (unsettled.is_some() && last_tries > 0) {
+        last_tries -= u32::from(shared.is_quiet());
         line.row().enter(State::Away, 0, None);
-        match connect(&shared.address, &shared.options, shared) {
-            Ok(connection) => {
-                if failures > 0 {
-                    info!(server = %shared.address, "connected again");
-                }
-                line.install(Some(connection));
-                let served = Instant::now();
-                let lost = serve(line, &mut body);
-                line.install(None);
-                log::set_job(None);
-                let Err(error) = lost else { continue };
-                // A server that accepts and drops at once must not be asked at full speed.
-                failures = if served.elapsed() > LONGEST_RECONNECT {
-                    1
-                } else {
-                    failures + 1
-                };
-                warn!(server = %shared.address, error = chain(&error), "connection to the queue server lost");
-            }
-            Err(error) => {
-                failures += 1;
-                warn!(server = %shared.address, error = chain(&error), "cannot reach the queue server, trying again");
-            }
+        if let Some(unsettled) = &unsettled {
+            recover::show(line, unsettled);
         }
-        if !shared.is_quiet() {
+        let began = Instant::now();
+        let Err(lost) = work(line, &mut unsettled, failures > 0, &mut body) else {
+            continue;
+        };
+        unsettled = lost.unsettled.or(unsettled);
+        // A server that accepts and drops at once must not be asked at full speed.
+        failures = if began.elapsed() > LONGEST_RECONNECT {
+            1
+        } else {
+            failures + 1
+        };
+        warn!(server = %shared.address, error = chain(&lost.error), "no connection to the queue server, trying again");
+        if !shared.is_quiet() || unsettled.is_some() {
             thread::park_timeout(reconnect_delay(failures, line.row));
         }
     }
+    if let Some(unsettled) = unsettled {
+        unsettled
+            .pending
+            .log_unknown("the worker leaves before the queue server is back");
+    }
     line.row().enter(State::Free, 0, None);
+}
+
+/// Connects, settles what an earlier connection left, and works until that is over.
+fn work(
+    line: &Line,
+    unsettled: &mut Option<Unsettled>,
+    again: bool,
+    body: &mut Vec<u8>,
+) -> Result<(), Box<Lost>> {
+    let shared = &line.shared;
+    let mut connection = connect(&shared.address, &shared.options, shared)?;
+    if again {
+        info!(server = %shared.address, "connected again");
+    }
+    if let Some(left) = unsettled.as_ref() {
+        recover::recover(line, shared, &mut connection, left)?;
+        *unsettled = None;
+    }
+    line.install(Some(connection));
+    let served = serve(line, body);
+    line.install(None);
+    log::set_job(None);
+    served
 }
 
 /// Doubles from [`FIRST_RECONNECT`] to [`LONGEST_RECONNECT`], shortened by up to a quarter, differently for each slot.
@@ -441,7 +481,7 @@ fn connect(address: &Address, options: &Options, shared: &Shared) -> Result<Conn
 }
 
 /// Works on one connection until the worker is quiet or the connection fails.
-fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), ConnectionError> {
+fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
     let mut pending: Option<Pending> = None;
     loop {
         let reserved = {
@@ -464,7 +504,10 @@ fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), ConnectionError> {
                 Ok(())
             };
             if let Some(pending) = pending.take() {
-                pending.conclude(line, sent.and_then(|()| connection.receive()))?;
+                let reply = sent.and_then(|()| connection.receive());
+                pending
+                    .conclude(line, reply)
+                    .map_err(|inconclusive| lost(*inconclusive, body))?;
                 line.end_job();
                 log::set_job(None);
             } else {
@@ -497,11 +540,26 @@ fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), ConnectionError> {
                     line.end_job();
                 }
                 if line.is_unusable() {
-                    return Err(ConnectionError::Broken);
+                    let concluded = pending.map_or(Ok(()), |pending| {
+                        pending.conclude(line, Err(ConnectionError::Broken))
+                    });
+                    concluded.map_err(|inconclusive| lost(*inconclusive, body))?;
+                    return Err(ConnectionError::Broken.into());
                 }
             }
         }
     }
+}
+
+fn lost(inconclusive: Inconclusive, body: &mut Vec<u8>) -> Box<Lost> {
+    let unsettled = inconclusive.left.map(|pending| Unsettled {
+        pending,
+        body: std::mem::take(body),
+    });
+    Box::new(Lost {
+        error: inconclusive.error,
+        unsettled,
+    })
 }
 
 fn receive_job(connection: &mut Connection, body: &mut Vec<u8>) -> Result<Reserved, ConnectionError> {
