@@ -44,7 +44,8 @@ fn a_second_start_on_a_pid_file_says_who_holds_it() {
     let Some(queue) = Beanstalkd::start() else { return };
     let daemon = Host::new(&queue).plugin("echo").tube("t").start();
     for command in ["run", "start"] {
-        let said = daemon.host().run(&[command]).failed(75);
+        let log = daemon.host().log_file().display().to_string();
+        let said = daemon.host().run(&[command, "--log-path", &log]).failed(75);
         let said = said.replace(&format!("pid {}", daemon.pid()), "pid PID");
         insta::allow_duplicates! { insta::assert_snapshot!(said, @r"
         error: pid file `DIR/host.pid` is held by the running daemon with pid PID
@@ -295,7 +296,7 @@ fn junk_on_the_control_socket_harms_nobody() {
     let socket = daemon.host().path("host.pid.sock");
     let connect = || UnixStream::connect(&socket).expect("it listens");
     let long = vec![b'x'; 100_000];
-    for junk in [b"\xff\xfe\n".as_slice(), b"\n", b"{}\n", b"\"stop\"\n", &long] {
+    for junk in [b"\xff\xfe\n".as_slice(), b"\n", b"{}\n", b"\"end\"\n", &long] {
         let mut stream = connect();
         // The daemon may hang up before it has read everything.
         let _ = stream.write_all(junk);

@@ -26,6 +26,7 @@ mod running_jobs;
 mod settings;
 mod signals;
 mod status;
+mod supervision;
 mod tubes;
 mod turmoil;
 mod wire;

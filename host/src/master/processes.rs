@@ -233,14 +233,17 @@ impl Processes {
             let Some(pid) = status.pid().filter(|_| status != WaitStatus::StillAlive) else {
                 break;
             };
-            if let Some(process) = self
-                .table
-                .values_mut()
-                .find(|process| process.pid == pid.as_raw() as u32)
-            {
-                process.exit = Some(status);
-                process.give_up_at = Some(Instant::now() + LAST_MESSAGES);
-            }
+            self.note_exit(pid, status, Instant::now());
+        }
+    }
+
+    fn note_exit(&mut self, pid: Pid, status: WaitStatus, now: Instant) {
+        let pid = pid.as_raw() as u32;
+        // A pid may be in use again while a worker that had it still waits for its link.
+        let mut living = self.table.values_mut().filter(|process| process.exit.is_none());
+        if let Some(process) = living.find(|process| process.pid == pid) {
+            process.exit = Some(status);
+            process.give_up_at = Some(now + LAST_MESSAGES);
         }
     }
 
@@ -394,3 +397,6 @@ pub(super) fn state_name(children: &Children, id: Id) -> &'static str {
         _ => "quiet",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -346,7 +346,10 @@ fn a_wait_that_is_over_is_no_deadline_although_its_seat_cannot_be_filled_yet() {
         "its predecessor goes on"
     );
     let deadline = stage.children.deadline();
-    assert!(deadline > Some(stage.now), "a deadline in the past is a busy loop");
+    assert!(
+        deadline > Some(stage.now),
+        "a deadline in the past is a busy loop"
+    );
 }
 
 #[test]
