@@ -3,15 +3,13 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    io::Write,
+    os::unix::{fs::symlink, net::UnixStream},
     process::{Child, Command, Stdio},
 };
 
-use nix::sys::signal::Signal;
-
 use crate::support::{
     Beanstalkd, Daemon, Directory, Host, daemon::workers, eventually, have, plugin, plugins::daemon_binary,
-    processes,
 };
 
 /// Starts a command of the daemon and does not wait for it.
@@ -48,10 +46,10 @@ fn a_start_that_cannot_spawn_ends_at_once_and_says_why() {
             let log = daemon.log();
             ["serving", "error: "].into_iter().find(|word| log.contains(word))
         });
-        if outcome == "serving" {
-            daemon.signal(Signal::SIGTERM);
+        // One that serves is ended with the test's own insistence when it is dropped.
+        if outcome != "serving" {
+            daemon.wait_for_end();
         }
-        daemon.wait_for_end();
         daemon.log()
     };
     let found = (8..40).rev().map(limited).find(|log| log.contains("error: "));
@@ -118,6 +116,7 @@ fn a_state_directory_that_was_removed_is_made_anew() {
     fs::remove_dir_all(&state).expect("it is removed");
     daemon.run(&["reload", "--wait"]).succeeded();
     assert!(state.exists());
+    daemon.wait_for_status("the old worker is gone", |status| workers(status).count() == 1);
     queue.put("t", r#"{"out": "heard again"}"#);
     daemon.wait_for_line(&["output=\"heard again\"", "gen=2"]);
 }
@@ -224,7 +223,7 @@ fn a_reload_warns_of_settings_that_wait_for_a_start() {
 }
 
 #[test]
-fn commands_that_were_killed_while_they_waited_are_in_nobodys_way() {
+fn clients_that_went_away_while_they_waited_are_in_nobodys_way() {
     let Some(queue) = Beanstalkd::start() else { return };
     let own = Directory::new();
     let stillborn = own.copy(&plugin("stillborn"));
@@ -235,10 +234,11 @@ fn commands_that_were_killed_while_they_waited_are_in_nobodys_way() {
     daemon.host().directory().write("host.toml", hang);
     // More than are answered at one time.
     for _ in 0..70 {
-        let mut waiting = begin(&daemon, &["reload", "--wait"]);
+        let socket = UnixStream::connect(daemon.host().path("host.pid.sock"));
+        let mut waiting = socket.expect("it listens");
+        let asked = waiting.write_all(b"{\"reload\":{\"wait\":true}}\n");
+        asked.expect("it is heard");
         daemon.wait_for_line(&["gen=2", "starting"]);
-        processes::signal(waiting.id(), Signal::SIGKILL);
-        waiting.wait().expect("it is our child");
     }
     daemon.run(&["status"]).succeeded();
 }
