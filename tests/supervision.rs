@@ -242,3 +242,20 @@ fn clients_that_went_away_while_they_waited_are_in_nobodys_way() {
     }
     daemon.run(&["status"]).succeeded();
 }
+
+#[test]
+fn a_pid_file_may_have_a_long_name_in_a_deep_directory() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let deep = Directory::new();
+    let pid_file = deep.write(format!("{}/{}.pid", "d".repeat(100), "n".repeat(200)), "");
+    let host = Host::new(&queue).plugin("echo").tube("t").pid_file(&pid_file);
+    let mut daemon = host.start();
+    daemon.run(&["reload", "--wait"]).succeeded();
+    daemon.run(&["stop"]).succeeded();
+    assert_eq!(daemon.wait_for_end(), Some(0));
+    let left = fs::read_dir(pid_file.parent().expect("a directory")).expect("it is there");
+    let left: Vec<_> = left
+        .map(|entry| entry.expect("it is there").file_name())
+        .collect();
+    assert_eq!(left.len(), 1, "nothing but the state directory: {left:?}");
+}

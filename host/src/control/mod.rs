@@ -6,10 +6,11 @@
 use std::{
     fs::File,
     io,
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use crate::observe::status::Status;
@@ -69,41 +70,68 @@ pub struct Instance {
     pub grace_ms: u64,
 }
 
-/// A path that a socket address can hold, for a file in a directory of any depth.
+/// The longest path that a socket address holds, in bytes.
+const ROOM: usize = 107;
+
+/// A path that a socket address can hold, for a socket at a path of any length.
 ///
-/// A socket address has room for 108 bytes. A longer path is reached through the open directory.
+/// A longer path than fits is reached through an open descriptor.
 struct SocketPath {
     path: PathBuf,
     /// Keeps the number in `path` valid.
-    _directory: Option<File>,
+    _open: Option<File>,
 }
 
 impl SocketPath {
+    /// Where a socket that exists is connected to.
     fn of(path: &Path) -> io::Result<SocketPath> {
-        const ROOM: usize = 107;
         if path.as_os_str().len() <= ROOM {
             return Ok(SocketPath {
                 path: path.to_owned(),
-                _directory: None,
+                _open: None,
             });
         }
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let directory = File::open(parent)?;
-        let short = Path::new("/proc/self/fd")
-            .join(directory.as_raw_fd().to_string())
-            .join(name);
-        if short.as_os_str().len() > ROOM {
-            let text = format!(
-                "the file name of socket `{}` is too long: at most 80 bytes",
-                path.display()
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
+        // Only the place is opened: a socket itself cannot be.
+        let socket = File::options()
+            .read(true)
+            .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+            .open(path)?;
         Ok(SocketPath {
-            path: short,
-            _directory: Some(directory),
+            path: of_descriptor(&socket),
+            _open: Some(socket),
         })
+    }
+
+    /// Where a new socket is bound that is to be moved to `path` in the same directory.
+    fn beside(path: &Path) -> io::Result<SocketPath> {
+        let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let directory = File::open(parent)?;
+        Ok(SocketPath {
+            path: of_descriptor(&directory).join(format!(".{}.sock", std::process::id())),
+            _open: Some(directory),
+        })
+    }
+}
+
+fn of_descriptor(file: &File) -> PathBuf {
+    Path::new("/proc/self/fd").join(file.as_raw_fd().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_of_the_longest_name_is_reached() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("s".repeat(255));
+        let new = SocketPath::beside(&path).expect("a place");
+        let listener = UnixListener::bind(&new.path).expect("it fits");
+        std::fs::rename(&new.path, &path).expect("the same directory");
+        let socket = SocketPath::of(&path).expect("it is there");
+        UnixStream::connect(&socket.path).expect("it fits");
+        listener.accept().expect("somebody came");
     }
 }

@@ -69,11 +69,14 @@ pub fn serve(path: &Path, calls: mpsc::UnboundedSender<Call>) -> io::Result<Serv
         }
         Err(_) => {}
     }
-    let short = SocketPath::of(path)?;
+    // Moved to its place when it has its mode: nobody finds it before.
+    let new = SocketPath::beside(path)?;
+    let _ = fs::remove_file(&new.path);
     let previous = umask(Mode::from_bits_truncate(0o177));
-    let listener = UnixListener::bind(&short.path);
+    let listener = UnixListener::bind(&new.path);
     umask(previous);
     let listener = listener?;
+    fs::rename(&new.path, path)?;
     let free = Arc::new(Semaphore::new(CONVERSATIONS as usize));
     tokio::spawn(accept(listener, free.clone(), calls));
     Ok(Server { free })

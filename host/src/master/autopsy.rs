@@ -13,7 +13,7 @@ use nix::sys::wait::WaitStatus;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
-use super::{Master, processes::Process};
+use super::{Master, pidfile, processes::Process};
 use crate::ipc::{
     scoreboard::{Activity, Counts, Row, State},
     suspects::{Sentence, Suspect},
@@ -72,6 +72,8 @@ impl Certificates {
 
     /// Replaces the file as a whole.
     fn save(&self, state_dir: &Path) -> io::Result<()> {
+        // Somebody may have removed it.
+        pidfile::make_private(state_dir).map_err(io::Error::other)?;
         let fresh = state_dir.join(format!("{FILE}.new"));
         fs::write(&fresh, serde_json::to_vec_pretty(&self.list)?)?;
         fs::rename(fresh, state_dir.join(FILE))
@@ -228,8 +230,10 @@ impl Master {
             .and_then(|generation| generation.plugin(handler));
         let sha256 = plugin.map_or_else(String::new, |plugin| plugin.sha256.clone());
         let verdict = match passed {
-            Sentence::Bury => "death certificate: the job is to be buried",
-            Sentence::Delay | Sentence::Served => "death certificate: the job is tried again after a delay",
+            Sentence::Bury => "crashed, death certificate: the job is to be buried",
+            Sentence::Delay | Sentence::Served => {
+                "crashed, death certificate: the job is tried again after a delay"
+            }
         };
         let said = last_line.as_deref();
         error!(
@@ -317,12 +321,13 @@ mod tests {
     #[test]
     fn certificates_survive_the_master_and_forget_jobs_that_are_settled() {
         let directory = tempfile::tempdir().expect("a directory");
+        let state = directory.path().join("removed meanwhile");
         let mut certificates = Certificates::default();
         certificates.add(certificate(1, 1), |_| true);
         certificates.add(certificate(2, 1), |job| job != 1);
         certificates.add(certificate(2, 2), |_| true);
-        certificates.save(directory.path()).expect("a file");
-        let loaded = Certificates::load(directory.path());
+        certificates.save(&state).expect("a file");
+        let loaded = Certificates::load(&state);
         assert_eq!(loaded.list, [certificate(2, 2)]);
         assert!(
             Certificates::load(&directory.path().join("nowhere"))

@@ -24,8 +24,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod backoff;
 mod seating;
 
+use backoff::Backoffs;
 use seating::Seating;
 
 /// One incarnation of a worker; never used again.
@@ -120,22 +122,9 @@ pub struct Plan {
 
 /// How many workers of a pool are replaced at one time while their predecessors go on.
 const REPLACED_AT_ONCE: usize = 4;
-/// A worker that was ready for this long is no symptom of a crash loop.
-const STEADY: Duration = Duration::from_secs(10);
-/// Wait before the first respawn of a seat; each further failure doubles it.
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// The longest wait before a respawn.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
-
 struct Rollout {
     generation: u64,
     plan: Plan,
-}
-
-/// Failures of a seat in a row, and, while it waits, when it may be filled again.
-struct Backoff {
-    failures: u32,
-    until: Option<Instant>,
 }
 
 /// The bookkeeping.
@@ -145,7 +134,7 @@ pub struct Children {
     current: u64,
     plan: Plan,
     rollout: Option<Rollout>,
-    backoffs: BTreeMap<(String, u32), Backoff>,
+    backoffs: Backoffs,
     stopping: bool,
     next_id: u64,
 }
@@ -237,7 +226,11 @@ impl Children {
             }
             // A worker of a generation that never came to serve says nothing about the seats of the one that does.
             if worker.generation <= self.current {
-                self.back_off(&worker, now);
+                let lived = match worker.state {
+                    State::Ready => now.duration_since(worker.since),
+                    _ => Duration::ZERO,
+                };
+                self.backoffs.add(&worker.pool, worker.nr, lived, now);
             }
         }
         effects.extend(self.next(now));
@@ -263,10 +256,9 @@ impl Children {
 
     /// When [`Children::next`] has to be called again although nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let waiting = self.backoffs.values().filter_map(|backoff| backoff.until);
-        let refills = waiting.filter(|_| !self.stopping);
+        let refills = self.backoffs.deadline().filter(|_| !self.stopping);
         let starts = self.workers.values().filter_map(|worker| self.start_by(worker));
-        refills.chain(starts).min()
+        refills.into_iter().chain(starts).min()
     }
 
     /// What has to happen now.
@@ -342,31 +334,18 @@ impl Children {
     /// Starts workers for seats that nobody serves, unless they wait.
     fn fill_seats(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         // What is over must not be waited for again, whether or not the seat is filled now.
-        for backoff in self.backoffs.values_mut() {
-            if backoff.until.is_some_and(|until| until <= now) {
-                backoff.until = None;
-            }
-        }
+        self.backoffs.pass(now);
         for (pool, seats) in self.seating().pools() {
             let mut starting = seats.iter().filter(|seat| seat.is_starting).count();
             for (nr, seat) in (0..).zip(seats) {
                 let is_late = seat.is_worked && starting >= REPLACED_AT_ONCE;
-                if seat.server.is_some() || seat.is_starting || is_late || self.waits(pool, nr) {
+                if seat.server.is_some() || seat.is_starting || is_late || self.backoffs.waits(pool, nr) {
                     continue;
                 }
                 starting += 1;
                 self.spawn(pool.to_owned(), nr, self.current, now, effects);
             }
         }
-    }
-
-    fn waits(&self, pool: &str, nr: u32) -> bool {
-        // Most of the time nobody waits, and no key has to be made.
-        !self.backoffs.is_empty()
-            && self
-                .backoffs
-                .get(&(pool.to_owned(), nr))
-                .is_some_and(|backoff| backoff.until.is_some())
     }
 
     /// Tells those to leave who are not needed any more.
@@ -431,26 +410,6 @@ impl Children {
             nr,
             generation,
         });
-    }
-
-    /// Makes the seat of a worker that died wait, longer each time it happens in a row.
-    fn back_off(&mut self, worker: &Worker, now: Instant) {
-        let lived = worker.state == State::Ready && now.duration_since(worker.since) >= STEADY;
-        let seat = (worker.pool.clone(), worker.nr);
-        let failures = match self.backoffs.get(&seat) {
-            Some(backoff) if !lived => backoff.failures.saturating_add(1),
-            _ => 1,
-        };
-        let delay = FIRST_BACKOFF
-            .saturating_mul(1 << (failures - 1).min(16))
-            .min(LONGEST_BACKOFF);
-        self.backoffs.insert(
-            seat,
-            Backoff {
-                failures,
-                until: Some(now + delay),
-            },
-        );
     }
 }
 

@@ -180,7 +180,7 @@ impl Master {
         let current = self.children.current();
         let is_due = |waiting: &mut Waiting| waiting.generation <= current;
         // Looking at every seat is for those who wait.
-        if self.waiting.iter_mut().any(|waiting| is_due(waiting)) && self.children.is_settled() {
+        if self.waiting.iter_mut().any(&is_due) && self.children.is_settled() {
             for waiting in self.waiting.extract_if(.., is_due) {
                 let _ = waiting.reply.send(Response::Reloaded { generation: current });
             }

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    backoff::{FIRST_BACKOFF, LONGEST_BACKOFF, STEADY},
+    *,
+};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
