@@ -160,16 +160,15 @@ impl Children {
         self.workers.get(&id)
     }
 
-    /// Whether every seat is served by a ready worker of the current generation and all others are quiet.
+    /// Whether every seat is served by a ready worker of the current generation and all others are quiet, but for
+    /// those of a generation that is on its way.
     pub fn is_settled(&self) -> bool {
-        if self.rollout.is_some() {
-            return false;
-        }
         let seating = self.seating();
         let serves =
             |id: Id, worker: &Worker| seating.seat(worker).is_some_and(|seat| seat.server == Some(id));
         let others_are_quiet = self
             .workers()
+            .filter(|(_, worker)| self.rolling_out() != Some(worker.generation))
             .all(|(id, worker)| worker.state == State::Quiet || serves(id, worker));
         let mut seats = seating.pools().flat_map(|(_, seats)| seats);
         others_are_quiet && seats.all(|seat| seat.server.is_some())

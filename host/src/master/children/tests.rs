@@ -364,9 +364,26 @@ fn a_thousand_seats_get_a_worker_each() {
     };
     stage.roll_out(1, &[("mail", 1024)]);
     let mut id = 0;
-    while !stage.children.is_settled() {
+    while stage.children.current() == 0 || !stage.children.is_settled() {
         stage.act(|children, now| children.ready(Id(id), now));
         id += 1;
     }
     assert_eq!((id, stage.spawned()), (1024, 1024));
+}
+
+#[test]
+fn a_generation_is_settled_whatever_becomes_of_the_next_one() {
+    let mut stage = Stage::serving(&[("mail", 2)]);
+    stage.roll_out(2, &[("mail", 2)]);
+    assert!(
+        stage.children.is_settled(),
+        "generation 1 serves, and 2 may take its time"
+    );
+    stage.act(|children, now| children.ready(Id(2), now));
+    assert!(
+        !stage.children.is_settled(),
+        "generation 2 serves one of two seats"
+    );
+    stage.everybody_ready();
+    assert!(stage.children.is_settled());
 }
