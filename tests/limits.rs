@@ -9,7 +9,8 @@ use crate::support::{Beanstalkd, Daemon, Host, daemon::workers};
 fn wait_until_replaced(daemon: &Daemon, old: u32) {
     daemon.wait_for_status("the worker is replaced", |status| {
         let mut all = workers(status);
-        all.next().is_some_and(|worker| worker["state"] == "ready" && worker["pid"] != old)
+        all.next()
+            .is_some_and(|worker| worker["state"] == "ready" && worker["pid"] != old)
             && all.next().is_none()
     });
 }
@@ -17,7 +18,11 @@ fn wait_until_replaced(daemon: &Daemon, old: u32) {
 #[test]
 fn a_worker_past_max_age_is_replaced_although_it_has_nothing_to_do() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = Host::new(&queue).plugin("echo").tube("t").flag("--max-age=1").start();
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--max-age=1")
+        .start();
     let old = daemon.workers()[0];
     daemon.wait_for_line(&[&format!("pid={old}"), "wants a successor: max_age"]);
     daemon.wait_for_line(&[&format!("pid={old}"), "gone"]);
@@ -29,11 +34,18 @@ fn a_worker_past_max_age_is_replaced_although_it_has_nothing_to_do() {
 #[test]
 fn a_worker_past_memory_soft_finishes_its_job_and_is_replaced_and_the_handler_is_named() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = Host::new(&queue).plugin("echo").tube("t").flag("--memory-soft=100").start();
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--memory-soft=100")
+        .start();
     let old = daemon.workers()[0];
     let job = queue.put("t", r#"{"leak_mib": 150, "sleep_ms": 500}"#);
     let line = daemon.wait_for_line(&[&format!("pid={old}"), "which=memory_soft"]);
-    assert!(line.contains("handler=echo") && line.contains("limit=100 grown=15"), "{line}");
+    assert!(
+        line.contains("handler=echo") && line.contains("limit=100 grown=15"),
+        "{line}"
+    );
     daemon.wait_for_total("done", 1);
     queue.wait_until_gone(job);
     wait_until_replaced(&daemon, old);
@@ -43,7 +55,11 @@ fn a_worker_past_memory_soft_finishes_its_job_and_is_replaced_and_the_handler_is
 #[test]
 fn a_worker_past_memory_hard_gives_its_job_back_and_leaves() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = Host::new(&queue).plugin("echo").tube("t").flag("--memory-hard=100").start();
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--memory-hard=100")
+        .start();
     let old = daemon.workers()[0];
     let job = queue.put("t", r#"{"leak_mib": 150, "sleep_ms": 600000}"#);
     daemon.wait_for_line(&[&format!("pid={old}"), "which=memory_hard", "leaving at once"]);

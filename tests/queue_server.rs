@@ -84,11 +84,12 @@ fn a_job_whose_connection_was_lost_is_not_settled_twice() {
     queue.halt();
     assert!(queue.resume(), "its port is still free");
     let id = format!("job={job}");
-    let line = daemon.wait_for_line(&[&id, "settled=unknown"]);
-    assert!(line.contains(" WARN ") && line.contains("outcome=done"), "{line}");
-    // The server kept it, so it runs again: at least once.
+    // The server kept it; it is done, so it is deleted there before anything else is reserved.
+    let line = daemon.wait_for_line(&[&id, "outcome=done settled=delete"]);
+    assert!(line.ends_with("it was deleted now"), "{line}");
     queue.wait_until_gone(job);
     assert_eq!(daemon.total("done"), 1);
+    assert_eq!(daemon.lines_with(&[&id, "bytes="]).len(), 1, "it ran once");
 }
 
 #[test]

@@ -143,13 +143,14 @@ fn a_killed_worker_is_replaced_and_its_job_comes_back() {
     let (daemon, job) = at_work(&queue, 2000, "--worker-num=1");
     let worker = daemon.workers()[0];
     processes::signal(worker, Signal::SIGKILL);
+    // A job that was running is under suspicion, and comes back after a delay.
     let line = daemon.wait_for_line(&["ended=SIGKILL", "crashed"]);
     assert!(line.contains(&format!("job={job} ")), "{line}");
     queue.wait_until_gone(job);
     assert_ne!(daemon.workers()[0], worker);
     assert_eq!(
         daemon.status()["totals"],
-        json!({"done": 1, "released": 0, "buried": 0, "failed": 0, "crashed": 1})
+        json!({"done": 1, "released": 1, "buried": 0, "failed": 0, "crashed": 1})
     );
 }
 

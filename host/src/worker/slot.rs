@@ -22,7 +22,6 @@ use std::{
 use asynccall_client::{
     connection::{Address, Connection, ConnectionError, Options, Waker},
     protocol::{Command, JobId, Reply, Verb},
-    tube::TubeName,
 };
 use tracing::{debug, info, warn};
 
@@ -407,7 +406,11 @@ pub(super) fn run(line: &Line) {
         } else {
             failures + 1
         };
-        warn!(server = %shared.address, error = chain(&lost.error), "no connection to the queue server, trying again");
+        let what = match lost.error {
+            ConnectionError::Connect { .. } => "cannot reach the queue server, trying again",
+            _ => "connection to the queue server lost, connecting again",
+        };
+        warn!(server = %shared.address, error = chain(&lost.error), "{what}");
         if !shared.is_quiet() || unsettled.is_some() {
             thread::park_timeout(reconnect_delay(failures, line.row));
         }
@@ -459,23 +462,25 @@ fn reconnect_delay(failures: u32, slot: usize) -> Duration {
 /// In batches: a server that cannot write its answers reads no further commands.
 fn connect(address: &Address, options: &Options, shared: &Shared) -> Result<Connection, ConnectionError> {
     let mut connection = Connection::connect(address, options)?;
-    let watched: Vec<&TubeName> = shared.tubes.wire().collect();
-    for batch in watched.chunks(WATCHES_AT_ONCE) {
-        for tube in batch {
-            connection.queue(&Command::Watch((*tube).clone()));
-        }
+    let mut commands: Vec<Command<'_>> = shared
+        .tubes
+        .wire()
+        .map(|tube| Command::Watch(tube.clone()))
+        .collect();
+    if shared.tubes.wire().all(|tube| *tube != shared.default_tube) {
+        commands.push(Command::Ignore(shared.default_tube.clone()));
+    }
+    for batch in commands.chunks(WATCHES_AT_ONCE) {
+        batch.iter().for_each(|command| connection.queue(command));
         connection.flush()?;
-        for _ in batch {
+        for command in batch {
             if let Reply::Error(reply) = connection.receive()? {
                 return Err(ConnectionError::Server {
-                    command: Verb::Watch,
+                    command: command.verb(),
                     reply,
                 });
             }
         }
-    }
-    if watched.iter().all(|tube| **tube != shared.default_tube) {
-        connection.ignore(&shared.default_tube)?;
     }
     Ok(connection)
 }
