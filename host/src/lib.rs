@@ -15,6 +15,11 @@
 //! - [`control`]: how commands talk to a running master,
 //! - [`observe`]: log lines and status.
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "a module's map leads into its private rooms: read it with --document-private-items"
+)]
+
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -1,6 +1,6 @@
 //! What the daemon shows of itself: log lines and the status snapshot.
 //!
-//! - [`line`]: one event as one line of text or JSON,
+//! - [`mod@line`]: one event as one line of text or JSON,
 //! - [`log`]: which events are kept and where they are written,
 //! - [`status`]: the answer of `status`, made from the master's bookkeeping and the scoreboard.
 
