@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use super::{
     Shared,
     job::LentJob,
-    slot::{Line, Settler},
+    lane::{Lane, Settler},
     suspicion::{self, Heeded},
 };
 use crate::{
@@ -52,40 +52,40 @@ struct Answer {
 }
 
 /// Runs the handler on a job and decides; `None` where nothing is left to be settled by this slot.
-pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> Option<Pending> {
+pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> Option<Pending> {
     let tube = shared.tubes.only();
-    let started_ns = line.row().enter(State::Running, id.0, tube);
+    let started_ns = lane.row().enter(State::Running, id.0, tube);
     log::set_job(Some(identify(shared, id)));
-    if let Some(heeded) = suspicion::heed(line, shared, id) {
+    if let Some(heeded) = suspicion::heed(lane, shared, id) {
         // Claimed like an executed job: the keeper may be about to give it back.
-        return line
+        return lane
             .claim(Settler::Slot)
-            .then(|| instead(line, id, heeded, started_ns))
+            .then(|| instead(lane, id, heeded, started_ns))
             .flatten();
     }
-    line.running(id);
+    lane.running(id);
     shared.have_watched();
-    let job = LentJob::new(id, body, line, &shared.tubes);
+    let job = LentJob::new(id, body, lane, &shared.tubes);
     let at_most_once = asks_for_at_most_once(shared, body);
-    if at_most_once && !delete_before_running(line, id) {
+    if at_most_once && !delete_before_running(lane, id) {
         return None;
     }
-    line.row().count_executed();
+    lane.row().count_executed();
     shared.count_job();
     let outcome = shared.handler.execute(job.lend());
-    line.not_running();
-    if !at_most_once && !line.claim(Settler::Slot) {
+    lane.not_running();
+    if !at_most_once && !lane.claim(Settler::Slot) {
         warn!(
             outcome = label(outcome.verdict),
             "the job was given back before its handler ended"
         );
         return None;
     }
-    line.row().settling();
+    lane.row().settling();
     let (failure, wished_priority) = (failure(&outcome), outcome.priority);
     let answer = Answer::of(outcome, started_ns);
     if answer.failed {
-        line.row().count_failed();
+        lane.row().count_failed();
     }
     if at_most_once {
         answer.log_settled_before();
@@ -100,7 +100,7 @@ pub(super) fn execute(line: &Line, shared: &Shared, id: JobId, body: &[u8]) -> O
             asked_for: false,
             answer,
         }),
-        Some(failure) => decide(line, &job, body, failure, wished_priority, answer),
+        Some(failure) => decide(lane, &job, body, failure, wished_priority, answer),
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) fn identify(shared: &Shared, id: JobId) -> JobIdentity {
 }
 
 /// What is settled for a job that its handler is not given.
-fn instead(line: &Line, id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pending> {
+fn instead(lane: &Lane, id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pending> {
     let answer = Answer {
         label: "not_executed",
         failed: false,
@@ -125,7 +125,7 @@ fn instead(line: &Line, id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pe
     };
     match heeded {
         Heeded::Lost => {
-            answer.log_lost(line);
+            answer.log_lost(lane);
             None
         }
         Heeded::Instead {
@@ -155,15 +155,15 @@ fn message_fields(body: &[u8]) -> RetryFields<'_> {
 }
 
 /// Deletes a job whose handler has not begun. `false` where the job is not ours any more.
-fn delete_before_running(line: &Line, id: JobId) -> bool {
-    if !line.claim(Settler::Slot) {
+fn delete_before_running(lane: &Lane, id: JobId) -> bool {
+    if !lane.claim(Settler::Slot) {
         return false;
     }
-    match line.ask(|connection| connection.delete(id)) {
+    match lane.ask(|connection| connection.delete(id)) {
         Ok(true) => {
-            line.row().count_done();
-            line.row().note_deleted();
-            line.not_running();
+            lane.row().count_done();
+            lane.row().note_deleted();
+            lane.not_running();
             true
         }
         Ok(false) => {
@@ -207,14 +207,14 @@ fn label(verdict: Verdict) -> &'static str {
 }
 
 fn decide(
-    line: &Line,
+    lane: &Lane,
     job: &LentJob<'_>,
     body: &[u8],
     failure: Failure,
     wished_priority: i64,
     answer: Answer,
 ) -> Option<Pending> {
-    let retry = line.retry();
+    let retry = lane.retry();
     let wished = u32::try_from(wished_priority)
         .ok()
         .filter(|_| wished_priority != PRIORITY_KEEP);
@@ -226,14 +226,14 @@ fn decide(
         },
         None => {
             let Some(known) = job.facts() else {
-                answer.log_lost(line);
+                answer.log_lost(lane);
                 return None;
             };
             let priority = wished.unwrap_or(known.priority);
             Facts {
                 id: job.id().0,
                 // What the handler asked for does not count.
-                attempt: known.attempt.saturating_sub(line.delays().count(job.id().0)),
+                attempt: known.attempt.saturating_sub(lane.delays().count(job.id().0)),
                 priority,
             }
         }
@@ -290,7 +290,7 @@ impl Pending {
         self.answer.started_ns
     }
 
-    /// The line of a settlement of which nobody knows whether it has arrived.
+    /// The log line of a settlement of which nobody knows whether it has arrived.
     pub(super) fn log_unknown(&self, reason: &str) {
         self.answer.log("unknown", None, reason);
     }
@@ -298,10 +298,10 @@ impl Pending {
     /// Counts and logs what the queue server answered.
     pub(super) fn conclude(
         self,
-        line: &Line,
+        lane: &Lane,
         reply: Result<Reply<'_>, ConnectionError>,
     ) -> Result<(), Box<Inconclusive>> {
-        let row = line.row();
+        let row = lane.row();
         let delay = match self.action {
             Action::Release { delay } => Some(delay),
             _ => None,
@@ -309,19 +309,19 @@ impl Pending {
         match reply {
             Ok(Reply::Deleted) => {
                 row.count_done();
-                line.forget(self.id);
+                lane.forget(self.id);
                 self.answer.log("delete", None, &self.reason);
             }
             Ok(Reply::Released) => {
                 row.count_released();
                 if self.asked_for {
-                    line.delays().add(self.id.0);
+                    lane.delays().add(self.id.0);
                 }
                 self.answer.log("release", delay, &self.reason);
             }
             Ok(Reply::Buried(_)) => {
                 row.count_buried();
-                line.forget(self.id);
+                lane.forget(self.id);
                 let full = "the queue server had no memory to release it";
                 self.answer
                     .log("bury", None, if delay.is_some() { full } else { &self.reason });
@@ -369,7 +369,7 @@ impl Answer {
         }
     }
 
-    /// One line for the job's end: at debug where all went well, else a warning with the reason.
+    /// One log line for the job's end: at debug where all went well, else a warning with the reason.
     fn log(&self, settled: &str, delay: Option<u32>, reason: &str) {
         let outcome = self.label;
         if outcome == "done" && settled == "delete" {
@@ -383,9 +383,9 @@ impl Answer {
         warn!(outcome, settled, delay, reason, error);
     }
 
-    /// The line of a job that can be settled no more.
-    fn log_lost(&self, line: &Line) {
-        match line.is_unusable() {
+    /// The log line of a job that can be settled no more.
+    fn log_lost(&self, lane: &Lane) {
+        match lane.is_unusable() {
             true => self.log(
                 "unknown",
                 None,

@@ -18,7 +18,7 @@ use asynccall_client::{
 use jiff::Zoned;
 use tracing::{field::display, warn};
 
-use super::{facts::Facts, slot::Line};
+use super::{facts::Facts, lane::Lane};
 use crate::{
     ipc::scoreboard::State,
     observe::line::chain,
@@ -58,9 +58,9 @@ impl Why {
 }
 
 /// Settles the job that the caller has claimed, with its own priority.
-pub(super) fn give_back(line: &Line, why: Why) {
-    let (id, outcome) = (line.job(), why.outcome());
-    let Some(mut guard) = free_connection(line) else {
+pub(super) fn give_back(lane: &Lane, why: Why) {
+    let (id, outcome) = (lane.job(), why.outcome());
+    let Some(mut guard) = free_connection(lane) else {
         // It goes back by itself when the process ends.
         return warn!(
             job = id.0,
@@ -71,13 +71,13 @@ pub(super) fn give_back(line: &Line, why: Why) {
     };
     let Some(connection) = guard.as_mut() else { return };
     // Before the queue server can hand it to a slot that would find it here.
-    line.not_running();
-    let facts = match line.known_facts(id) {
+    lane.not_running();
+    let facts = match lane.known_facts(id) {
         Some(facts) => Ok(Some(facts)),
-        None => line.ask_facts(connection, id),
+        None => lane.ask_facts(connection, id),
     };
     let (action, reason) = match &facts {
-        Ok(Some(facts)) => decide(line, id, facts, why),
+        Ok(Some(facts)) => decide(lane, id, facts, why),
         _ => (Action::Release { delay: 0 }, Cow::Borrowed(why.reason())),
     };
     let settled = match &facts {
@@ -94,8 +94,8 @@ pub(super) fn give_back(line: &Line, why: Why) {
     };
     match settled {
         Ok(Some(settled)) => {
-            count(line, action, why);
-            line.row().enter(State::Away, 0, None);
+            count(lane, action, why);
+            lane.row().enter(State::Away, 0, None);
             let delay = match action {
                 Action::Release { delay } => Some(display(format!("{delay}s"))),
                 _ => None,
@@ -121,10 +121,10 @@ pub(super) fn give_back(line: &Line, why: Why) {
     }
 }
 
-fn free_connection(line: &Line) -> Option<MutexGuard<'_, Option<Connection>>> {
+fn free_connection(lane: &Lane) -> Option<MutexGuard<'_, Option<Connection>>> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match line.try_connection() {
+        match lane.try_connection() {
             None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
             connection => return connection,
         }
@@ -132,7 +132,7 @@ fn free_connection(line: &Line) -> Option<MutexGuard<'_, Option<Connection>>> {
 }
 
 /// A job that is at fault is retried and buried like one that failed; another goes back as if nothing had happened.
-fn decide(line: &Line, id: JobId, facts: &Facts, why: Why) -> (Action, Cow<'static, str>) {
+fn decide(lane: &Lane, id: JobId, facts: &Facts, why: Why) -> (Action, Cow<'static, str>) {
     if why == Why::Leaving {
         return (Action::Release { delay: 0 }, why.reason().into());
     }
@@ -142,7 +142,7 @@ fn decide(line: &Line, id: JobId, facts: &Facts, why: Why) -> (Action, Cow<'stat
         priority: facts.priority,
     };
     let message = RetryFields::default();
-    let disposition = policy::decide(Failure::TimedOut, facts, &message, line.retry(), &Zoned::now());
+    let disposition = policy::decide(Failure::TimedOut, facts, &message, lane.retry(), &Zoned::now());
     (
         disposition.action,
         format!("{}; {}", why.reason(), disposition.reason).into(),
@@ -167,13 +167,13 @@ fn settle(
     })
 }
 
-fn count(line: &Line, action: Action, why: Why) {
+fn count(lane: &Lane, action: Action, why: Why) {
     match action {
-        Action::Release { .. } => line.row().count_released(),
-        Action::Bury => line.row().count_buried(),
-        Action::Delete => line.row().count_done(),
+        Action::Release { .. } => lane.row().count_released(),
+        Action::Bury => lane.row().count_buried(),
+        Action::Delete => lane.row().count_done(),
     }
     if why != Why::Leaving {
-        line.row().count_failed();
+        lane.row().count_failed();
     }
 }

@@ -15,7 +15,7 @@ use asynccall_client::{
     protocol::JobId,
 };
 
-use super::{facts::Facts, slot::Line, tubes::Tubes};
+use super::{facts::Facts, lane::Lane, tubes::Tubes};
 use crate::{
     ipc::scoreboard::monotonic_ns,
     observe::{line::chain, log},
@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct LentJob<'a> {
     id: JobId,
     body: &'a [u8],
-    line: &'a Line,
+    lane: &'a Lane,
     tubes: &'a Tubes,
     json: OnceLock<Result<View, String>>,
 }
@@ -37,12 +37,12 @@ enum View {
 }
 
 impl<'a> LentJob<'a> {
-    /// A job that was just reserved over `line`.
-    pub(super) fn new(id: JobId, body: &'a [u8], line: &'a Line, tubes: &'a Tubes) -> Self {
+    /// A job that was just reserved over `lane`.
+    pub(super) fn new(id: JobId, body: &'a [u8], lane: &'a Lane, tubes: &'a Tubes) -> Self {
         LentJob {
             id,
             body,
-            line,
+            lane,
             tubes,
             json: OnceLock::new(),
         }
@@ -60,7 +60,7 @@ impl<'a> LentJob<'a> {
 
     /// What the queue server knows of it; `None` where the job or the connection is lost.
     pub(super) fn facts(&self) -> Option<Facts> {
-        let facts = self.line.facts(self.id);
+        let facts = self.lane.facts(self.id);
         if let Some(index) = facts.and_then(|facts| facts.tube) {
             log::set_tube(&self.tubes.name(index));
         }
@@ -117,10 +117,10 @@ impl RawJob for LentJob<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.line.is_cancelled()
+        self.lane.is_cancelled()
     }
 
     fn touch(&self) -> bool {
-        self.line.touch(self.id)
+        self.lane.touch(self.id)
     }
 }

@@ -19,8 +19,8 @@ use tracing::{error, warn};
 use super::{
     Shared, fatal,
     give_back::{Why, give_back},
-    limits,
-    slot::{self, Line, Settler},
+    lane::{Lane, Settler},
+    limits, slot,
     watch::Overrun,
 };
 use crate::{
@@ -57,8 +57,8 @@ pub(super) fn install_signals() -> io::Result<()> {
 pub(super) struct Keeper {
     pub(super) link: Link,
     pub(super) shared: Arc<Shared>,
-    pub(super) lines: Vec<Arc<Line>>,
-    /// By line: the job that was asked to give up.
+    pub(super) lanes: Vec<Arc<Lane>>,
+    /// By lane: the job that was asked to give up.
     pub(super) overruns: Vec<Option<Overrun>>,
     threads: Vec<JoinHandle<()>>,
     /// The master was told that a limit is reached.
@@ -72,12 +72,12 @@ pub(super) struct Keeper {
 
 /// Starts the slots and stays until all of them have ended.
 pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usize, bell: UnixStream) -> Exit {
-    let lines: Vec<_> = (first_row..first_row + slots)
-        .map(|row| Arc::new(Line::new(shared.clone(), row)))
+    let lanes: Vec<_> = (first_row..first_row + slots)
+        .map(|row| Arc::new(Lane::new(shared.clone(), row)))
         .collect();
     let mut threads = Vec::new();
-    for line in &lines {
-        match start(line.clone(), &shared) {
+    for lane in &lanes {
+        match start(lane.clone(), &shared) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 error!(error = %error, "cannot start a slot's thread");
@@ -91,8 +91,8 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
     let mut keeper = Keeper {
         link,
         shared,
-        overruns: vec![None; lines.len()],
-        lines,
+        overruns: vec![None; lanes.len()],
+        lanes,
         threads,
         retired: false,
         memory_at_ready: limits::resident_memory().unwrap_or(0),
@@ -109,10 +109,10 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
     }
 }
 
-fn start(line: Arc<Line>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+fn start(lane: Arc<Lane>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = shared.clone();
     thread::Builder::new().name("slot".to_owned()).spawn(move || {
-        if catch_unwind(AssertUnwindSafe(|| slot::run(&line))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| slot::run(&lane))).is_err() {
             // Our own fault: the worker dies, its jobs go back, the master replaces it.
             error!("a slot panicked");
             std::process::exit(Exit::Internal.code().into());
@@ -125,10 +125,10 @@ impl Keeper {
     fn keep(&mut self, bell: &UnixStream) -> io::Result<Exit> {
         loop {
             if self
-                .lines
+                .lanes
                 .iter()
                 .zip(&self.threads)
-                .all(|(line, thread)| thread.is_finished() || line.is_given_back())
+                .all(|(lane, thread)| thread.is_finished() || lane.is_given_back())
             {
                 return Ok(Exit::Ok);
             }
@@ -209,15 +209,15 @@ impl Keeper {
     /// Ends the reserves that wait. `false` while a slot may still be waiting for a job.
     fn end_waiting_reserves(&mut self) -> io::Result<bool> {
         let mut all_ended = true;
-        for (line, thread) in self.lines.iter().zip(&self.threads) {
-            let activity = line.row().activity();
-            if thread.is_finished() || line.is_given_back() || activity.state == State::Running {
+        for (lane, thread) in self.lanes.iter().zip(&self.threads) {
+            let activity = lane.row().activity();
+            if thread.is_finished() || lane.is_given_back() || activity.state == State::Running {
                 continue;
             }
             all_ended = false;
             let waited = monotonic_ns().saturating_sub(activity.since_ns);
             if activity.state == State::Idle && waited >= SETTLED_WAIT.as_nanos() as u64 {
-                line.end_waiting();
+                lane.end_waiting();
             }
         }
         if all_ended && !self.said_quiet && !self.orphaned {
@@ -228,8 +228,8 @@ impl Keeper {
     }
 
     /// The worker leaves, although that slot's handler may never end. A successor is asked for at once.
-    pub(super) fn leave_without(&mut self, line: &Line) -> io::Result<()> {
-        warn!(job = line.job().0, "the worker leaves: its handler does not end");
+    pub(super) fn leave_without(&mut self, lane: &Lane) -> io::Result<()> {
+        warn!(job = lane.job().0, "the worker leaves: its handler does not end");
         self.go_quiet();
         if !self.said_quiet && !self.orphaned {
             self.said_quiet = true;
@@ -241,18 +241,18 @@ impl Keeper {
     /// Gives back what runs and answers with the exit code of a worker that leaves at once.
     pub(super) fn leave_now(&self, why: Why) -> Exit {
         self.go_quiet();
-        for line in &self.lines {
-            line.cancel();
-            if line.claim(Settler::Keeper) {
-                give_back(line, why);
+        for lane in &self.lanes {
+            lane.cancel();
+            if lane.claim(Settler::Keeper) {
+                give_back(lane, why);
             } else {
-                line.end_waiting();
+                lane.end_waiting();
             }
         }
         let deadline = Instant::now() + LAST_SETTLEMENTS;
         let settles =
-            |line: &Arc<Line>| line.row().activity().state == State::Settling && !line.is_given_back();
-        while self.lines.iter().any(settles) && Instant::now() < deadline {
+            |lane: &Arc<Lane>| lane.row().activity().state == State::Settling && !lane.is_given_back();
+        while self.lanes.iter().any(settles) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
         Exit::Ok

@@ -4,7 +4,7 @@
 //! own. In reading order:
 //!
 //! - this module: from the first message to the exit,
-//! - [`slot`]: the loop of a slot,
+//! - [`lane`], [`slot`]: what a slot shares with the main thread, and its loop,
 //! - [`execute`]: one job from its handler to its settlement,
 //! - [`recover`]: done jobs whose settlement was lost with a connection,
 //! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
@@ -48,6 +48,7 @@ mod give_back;
 mod host_api;
 mod job;
 mod keeper;
+mod lane;
 mod limits;
 mod recover;
 mod slot;

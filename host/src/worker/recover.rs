@@ -16,7 +16,7 @@ use tracing::info;
 use super::{
     Shared,
     execute::{Pending, identify},
-    slot::Line,
+    lane::Lane,
 };
 use crate::{
     ipc::scoreboard::{State, monotonic_ns},
@@ -42,7 +42,7 @@ enum Found {
 
 /// Deletes the job if it is still there for the taking. On an error it is tried again on the next connection.
 pub(super) fn recover(
-    line: &Line,
+    lane: &Lane,
     shared: &Shared,
     connection: &mut Connection,
     unsettled: &Unsettled,
@@ -52,8 +52,8 @@ pub(super) fn recover(
     let found = look(connection, unsettled);
     match &found {
         Ok(Found::Gone | Found::Deleted) => {
-            line.row().count_done();
-            line.forget(pending.id());
+            lane.row().count_done();
+            lane.forget(pending.id());
             let how = if matches!(found, Ok(Found::Gone)) {
                 "it is gone"
             } else {
@@ -99,6 +99,6 @@ fn look(connection: &mut Connection, unsettled: &Unsettled) -> Result<Found, Con
 }
 
 /// Says in the row what the slot is at meanwhile.
-pub(super) fn show(line: &Line, unsettled: &Unsettled) {
-    line.row().enter(State::Settling, unsettled.pending.id().0, None);
+pub(super) fn show(lane: &Lane, unsettled: &Unsettled) {
+    lane.row().enter(State::Settling, unsettled.pending.id().0, None);
 }

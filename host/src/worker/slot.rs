@@ -6,21 +6,15 @@
 //!     └── any error of the connection; what was reserved on it comes back by itself
 //! ```
 //!
-//! While a reserve waits, the slot holds its connection; while a handler runs,
-//! the connection is free for whoever asks about the job or gives it back. Who
-//! settles a job is decided once, in [`Line::claim`].
+//! What the slot shares with the worker's main thread is its [`Lane`].
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
-    },
     thread,
     time::{Duration, Instant},
 };
 
 use asynccall_client::{
-    connection::{Address, Connection, ConnectionError, Options, Waker},
+    connection::{Address, Connection, ConnectionError, Options},
     protocol::{Command, JobId, Reply, Verb},
 };
 use tracing::{debug, info, warn};
@@ -28,327 +22,19 @@ use tracing::{debug, info, warn};
 use super::{
     Shared,
     execute::{Inconclusive, Pending, execute},
-    facts::{self, Facts, Knowledge},
     fatal,
+    lane::Lane,
     recover::{self, Unsettled},
 };
 use crate::{
-    ipc::{
-        delays::AskedDelays,
-        scoreboard::{Row, State, monotonic_ns},
-    },
+    ipc::scoreboard::State,
     observe::{line::chain, log},
-    policy,
 };
 
 /// Wait before the first reconnect; each further failure doubles it.
 const FIRST_RECONNECT: Duration = Duration::from_millis(100);
 /// The longest wait before a reconnect.
 const LONGEST_RECONNECT: Duration = Duration::from_secs(10);
-
-/// What may happen to the connection and the job in hand, and who settles it.
-///
-/// ```text
-///  Nobody ─▶ Waiting ─▶ Open ─▶ Slot or Keeper ─▶ Nobody
-///               └─▶ Ended: the keeper half-closes; a job that still comes is not executed
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Settler {
-    /// There is no job.
-    Nobody,
-    /// A reserve waits.
-    Waiting,
-    /// The keeper has ended the waiting reserve.
-    Ended,
-    /// The handler runs; whoever claims the job first settles it.
-    Open,
-    /// The slot itself.
-    Slot,
-    /// The worker's main thread, which gives the job back.
-    Keeper,
-}
-
-/// A slot's connection, row and job, as its own thread and the worker's main thread share them.
-pub(super) struct Line {
-    shared: Arc<Shared>,
-    row: usize,
-    connection: Mutex<Option<Connection>>,
-    waker: Mutex<Option<Waker>>,
-    job: AtomicU64,
-    settler: AtomicU8,
-    cancelled: AtomicBool,
-    unusable: AtomicBool,
-    knowledge: Mutex<Knowledge>,
-}
-
-impl Line {
-    /// A slot that is not connected yet.
-    pub(super) fn new(shared: Arc<Shared>, row: usize) -> Line {
-        Line {
-            shared,
-            row,
-            connection: Mutex::new(None),
-            waker: Mutex::new(None),
-            job: AtomicU64::new(0),
-            settler: AtomicU8::new(Settler::Nobody as u8),
-            cancelled: AtomicBool::new(false),
-            unusable: AtomicBool::new(false),
-            knowledge: Mutex::default(),
-        }
-    }
-
-    /// The slot's row of the scoreboard.
-    pub(super) fn row(&self) -> &Row {
-        self.shared.row(self.row)
-    }
-
-    /// The pool's retry policy.
-    pub(super) fn retry(&self) -> &policy::Settings {
-        &self.shared.retry
-    }
-
-    /// The index of that row.
-    pub(super) fn row_index(&self) -> usize {
-        self.row
-    }
-
-    /// Says that a handler is given the job now.
-    pub(super) fn running(&self, id: JobId) {
-        self.shared.scoreboard.set_running(self.row, id.0);
-    }
-
-    /// Says that the handler has ended, or that the job is taken from it.
-    pub(super) fn not_running(&self) {
-        self.shared.scoreboard.set_running(self.row, 0);
-    }
-
-    /// The job is settled for good: nothing has to be remembered of it.
-    pub(super) fn forget(&self, id: JobId) {
-        self.shared.scoreboard.suspects().remove(id.0);
-        self.shared.scoreboard.delays().remove(id.0);
-    }
-
-    /// How often the job was released because its handler asked for a delay.
-    pub(super) fn delays(&self) -> &AskedDelays {
-        self.shared.scoreboard.delays()
-    }
-
-    /// Sends something about the job in hand over its own connection.
-    pub(super) fn ask<T>(
-        &self,
-        question: impl FnOnce(&mut Connection) -> Result<T, ConnectionError>,
-    ) -> Result<T, ConnectionError> {
-        let answer = match self.connection().as_mut() {
-            Some(connection) => question(connection),
-            None => Err(ConnectionError::Broken),
-        };
-        if answer.is_err() {
-            self.give_up_connection();
-        }
-        answer
-    }
-
-    /// Without its connection the job goes back to the queue: nobody can settle it any more.
-    fn give_up_connection(&self) {
-        self.unusable.store(true, Ordering::Relaxed);
-        self.cancel();
-    }
-
-    /// Whether the connection has to be given up, because it holds a job that could not be settled.
-    pub(super) fn is_unusable(&self) -> bool {
-        self.unusable.load(Ordering::Relaxed)
-    }
-
-    /// The same for whoever must not wait: nothing where the connection is in use, or the job is not in hand
-    /// any more or being settled.
-    pub(super) fn try_ask<T>(
-        &self,
-        job: JobId,
-        question: impl FnOnce(&mut Connection) -> Result<T, ConnectionError>,
-    ) -> Option<Result<T, ConnectionError>> {
-        let mut guard = self.try_connection()?;
-        // Whoever settles the job takes the connection after this check, so it cannot have been told of it yet.
-        let in_hand = self.job() == job && self.settler.load(Ordering::Acquire) == Settler::Open as u8;
-        let connection = guard.as_mut().filter(|_| in_hand)?;
-        let answer = question(connection);
-        if answer.is_err() {
-            self.give_up_connection();
-        }
-        Some(answer)
-    }
-
-    /// What the queue server knows of the job in hand; asks where nobody has. `None`: the job is lost.
-    pub(super) fn facts(&self, job: JobId) -> Option<Facts> {
-        let mut knowledge = self.knowledge();
-        if let Some(known) = knowledge.of(job) {
-            return known;
-        }
-        let asked =
-            self.ask(|connection| facts::ask(connection, job, &self.shared.tubes, self.reserved_ns()));
-        self.learn(&mut knowledge, job, asked)
-    }
-
-    /// Asks over a connection that the caller holds, and remembers nothing.
-    pub(super) fn ask_facts(
-        &self,
-        connection: &mut Connection,
-        job: JobId,
-    ) -> Result<Option<Facts>, ConnectionError> {
-        facts::ask(connection, job, &self.shared.tubes, self.reserved_ns())
-    }
-
-    /// The same for whoever must not wait.
-    pub(super) fn try_facts(&self, job: JobId) -> Option<Option<Facts>> {
-        let mut knowledge = self.knowledge();
-        if let Some(known) = knowledge.of(job) {
-            return Some(known);
-        }
-        let asked = self.try_ask(job, |connection| {
-            facts::ask(connection, job, &self.shared.tubes, self.reserved_ns())
-        })?;
-        Some(self.learn(&mut knowledge, job, asked))
-    }
-
-    fn learn(
-        &self,
-        knowledge: &mut Knowledge,
-        job: JobId,
-        asked: Result<Option<Facts>, ConnectionError>,
-    ) -> Option<Facts> {
-        let facts = asked.unwrap_or_else(|error| {
-            warn!(
-                job = job.0,
-                error = chain(&error),
-                "cannot ask the queue server about the job"
-            );
-            None
-        });
-        if let Some(index) = facts.and_then(|facts| facts.tube) {
-            self.row().learn_tube(index);
-        }
-        knowledge.learn(job, facts);
-        facts
-    }
-
-    /// Asks the queue server for a fresh time to run. `false` where the job is not ours any more.
-    pub(super) fn touch(&self, job: JobId) -> bool {
-        let touched = self.ask(|connection| connection.touch(job)).unwrap_or(false);
-        if touched {
-            self.knowledge().touched(job, monotonic_ns());
-        }
-        touched
-    }
-
-    /// The same for whoever must not wait.
-    pub(super) fn try_touch(&self, job: JobId) -> Option<Result<bool, ConnectionError>> {
-        let touched = self.try_ask(job, |connection| connection.touch(job))?;
-        if matches!(touched, Ok(true)) {
-            self.knowledge().touched(job, monotonic_ns());
-        }
-        Some(touched)
-    }
-
-    /// What is known already of the job in hand. Nothing while somebody is asking: whoever holds the
-    /// connection must not wait for whoever waits for it.
-    pub(super) fn known_facts(&self, job: JobId) -> Option<Facts> {
-        self.knowledge.try_lock().ok()?.of(job).flatten()
-    }
-
-    /// The job went back to the queue under its handler: nobody can settle it any more.
-    pub(super) fn lose(&self, job: JobId) {
-        self.knowledge().learn(job, None);
-        self.cancel();
-    }
-
-    fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
-        self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reserved_ns(&self) -> u64 {
-        self.row().activity().since_ns
-    }
-
-    /// Takes the right to settle the job in hand. `true` for one caller only.
-    pub(super) fn claim(&self, settler: Settler) -> bool {
-        self.change(Settler::Open, settler)
-    }
-
-    fn change(&self, from: Settler, to: Settler) -> bool {
-        let (from, to) = (from as u8, to as u8);
-        self.settler
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-
-    /// The job in hand; only of use to whoever has claimed it.
-    pub(super) fn job(&self) -> JobId {
-        JobId(self.job.load(Ordering::Acquire))
-    }
-
-    /// Whether the worker's main thread has claimed the job in hand.
-    pub(super) fn is_given_back(&self) -> bool {
-        self.settler.load(Ordering::Acquire) == Settler::Keeper as u8
-    }
-
-    /// Tells the handler, when it asks, that it should give up.
-    pub(super) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the handler should give up.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
-    /// Ends a waiting reserve: the queue server answers a half-closed connection at once.
-    ///
-    /// A job that the server has handed out already is refused by the slot, so that it is never executed
-    /// on a connection that cannot settle it.
-    pub(super) fn end_waiting(&self) {
-        if self.change(Settler::Waiting, Settler::Ended)
-            && let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
-        {
-            waker.half_close();
-        }
-    }
-
-    /// The connection, if nobody uses it now.
-    pub(super) fn try_connection(&self) -> Option<MutexGuard<'_, Option<Connection>>> {
-        match self.connection.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => None,
-        }
-    }
-
-    fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn install(&self, connection: Option<Connection>) {
-        self.unusable.store(false, Ordering::Relaxed);
-        let waker = connection.as_ref().map(Connection::waker);
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
-        *self.connection() = connection;
-    }
-
-    fn begin_waiting(&self) {
-        self.settler.store(Settler::Waiting as u8, Ordering::Release);
-    }
-
-    /// `false` where the keeper has ended the reserve that the job came from.
-    fn begin_job(&self, id: JobId) -> bool {
-        self.job.store(id.0, Ordering::Release);
-        self.knowledge().forget();
-        self.cancelled.store(false, Ordering::Relaxed);
-        self.change(Settler::Waiting, Settler::Open)
-    }
-
-    fn end_job(&self) {
-        self.settler.store(Settler::Nobody as u8, Ordering::Release);
-    }
-}
 
 /// How often a slot that should be quiet tries to reach a queue server that has to hear of a done job.
 const LAST_TRIES: u32 = 5;
@@ -379,9 +65,9 @@ impl From<ConnectionError> for Box<Lost> {
 }
 
 /// The slot's thread: works until the worker is quiet and nothing is left unsettled.
-pub(super) fn run(line: &Line) {
-    let shared = &line.shared;
-    fatal::mark_thread(shared.mark(line.row));
+pub(super) fn run(lane: &Lane) {
+    let shared = &lane.shared;
+    fatal::mark_thread(shared.mark(lane.row_index()));
     while !shared.is_at_work() && !shared.is_quiet() {
         thread::park();
     }
@@ -391,12 +77,12 @@ pub(super) fn run(line: &Line) {
     let mut last_tries = LAST_TRIES;
     while !shared.is_quiet() || (unsettled.is_some() && last_tries > 0) {
         last_tries -= u32::from(shared.is_quiet());
-        line.row().enter(State::Away, 0, None);
+        lane.row().enter(State::Away, 0, None);
         if let Some(unsettled) = &unsettled {
-            recover::show(line, unsettled);
+            recover::show(lane, unsettled);
         }
         let began = Instant::now();
-        let Err(lost) = work(line, &mut unsettled, failures > 0, &mut body) else {
+        let Err(lost) = work(lane, &mut unsettled, failures > 0, &mut body) else {
             continue;
         };
         unsettled = lost.unsettled.or(unsettled);
@@ -412,7 +98,7 @@ pub(super) fn run(line: &Line) {
         };
         warn!(server = %shared.address, error = chain(&lost.error), "{what}");
         if !shared.is_quiet() || unsettled.is_some() {
-            thread::park_timeout(reconnect_delay(failures, line.row));
+            thread::park_timeout(reconnect_delay(failures, lane.row_index()));
         }
     }
     if let Some(unsettled) = unsettled {
@@ -420,28 +106,28 @@ pub(super) fn run(line: &Line) {
             .pending
             .log_unknown("the worker leaves before the queue server is back");
     }
-    line.row().enter(State::Free, 0, None);
+    lane.row().enter(State::Free, 0, None);
 }
 
 /// Connects, settles what an earlier connection left, and works until that is over.
 fn work(
-    line: &Line,
+    lane: &Lane,
     unsettled: &mut Option<Unsettled>,
     again: bool,
     body: &mut Vec<u8>,
 ) -> Result<(), Box<Lost>> {
-    let shared = &line.shared;
+    let shared = &lane.shared;
     let mut connection = connect(&shared.address, &shared.options, shared)?;
     if again {
         info!(server = %shared.address, "connected again");
     }
     if let Some(left) = unsettled.as_ref() {
-        recover::recover(line, shared, &mut connection, left)?;
+        recover::recover(lane, shared, &mut connection, left)?;
         *unsettled = None;
     }
-    line.install(Some(connection));
-    let served = serve(line, body);
-    line.install(None);
+    lane.install(Some(connection));
+    let served = serve(lane, body);
+    lane.install(None);
     log::set_job(None);
     served
 }
@@ -486,21 +172,21 @@ fn connect(address: &Address, options: &Options, shared: &Shared) -> Result<Conn
 }
 
 /// Works on one connection until the worker is quiet or the connection fails.
-fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
+fn serve(lane: &Lane, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
     let mut pending: Option<Pending> = None;
     loop {
         let reserved = {
-            let mut guard = line.connection();
+            let mut guard = lane.connection();
             let Some(connection) = guard.as_mut() else {
                 return Ok(());
             };
-            let goes_on = !line.shared.is_quiet();
+            let goes_on = !lane.shared.is_quiet();
             if let Some(pending) = &pending {
                 connection.queue(&pending.command());
             }
             if goes_on {
                 connection.queue(&Command::ReserveWithTimeout {
-                    seconds: line.shared.reserve_seconds,
+                    seconds: lane.shared.reserve_seconds,
                 });
             }
             let sent = if pending.is_some() || goes_on {
@@ -511,9 +197,9 @@ fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
             if let Some(pending) = pending.take() {
                 let reply = sent.and_then(|()| connection.receive());
                 pending
-                    .conclude(line, reply)
+                    .conclude(lane, reply)
                     .map_err(|inconclusive| lost(*inconclusive, body))?;
-                line.end_job();
+                lane.end_job();
                 log::set_job(None);
             } else {
                 sent?;
@@ -521,13 +207,13 @@ fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
             if !goes_on {
                 return Ok(());
             }
-            line.begin_waiting();
-            line.row().enter(State::Idle, 0, None);
+            lane.begin_waiting();
+            lane.row().enter(State::Idle, 0, None);
             receive_job(connection, body)?
         };
         match reserved {
-            Reserved::Nothing => line.end_job(),
-            Reserved::Job(id) if !line.begin_job(id) => {
+            Reserved::Nothing => lane.end_job(),
+            Reserved::Job(id) if !lane.begin_job(id) => {
                 info!(
                     job = id.0,
                     "reserved while going quiet: the queue server hands it out again"
@@ -535,18 +221,18 @@ fn serve(line: &Line, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
                 return Ok(());
             }
             Reserved::Job(id) => {
-                pending = execute(line, &line.shared, id, body);
-                if line.is_given_back() {
+                pending = execute(lane, &lane.shared, id, body);
+                if lane.is_given_back() {
                     return Ok(());
                 }
                 if pending.is_none() {
                     // Settled already, or not ours any more.
-                    line.row().settling();
-                    line.end_job();
+                    lane.row().settling();
+                    lane.end_job();
                 }
-                if line.is_unusable() {
+                if lane.is_unusable() {
                     let concluded = pending.map_or(Ok(()), |pending| {
-                        pending.conclude(line, Err(ConnectionError::Broken))
+                        pending.conclude(lane, Err(ConnectionError::Broken))
                     });
                     concluded.map_err(|inconclusive| lost(*inconclusive, body))?;
                     return Err(ConnectionError::Broken.into());

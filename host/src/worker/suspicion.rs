@@ -8,7 +8,7 @@
 
 use asynccall_client::protocol::JobId;
 
-use super::{Shared, slot::Line};
+use super::{Shared, lane::Lane};
 use crate::{
     ipc::{
         scoreboard::Predecessor,
@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// What is to become of the job instead of executing it, with its priority; `None`: it may be executed.
-pub(super) fn heed(line: &Line, shared: &Shared, id: JobId) -> Option<Heeded> {
-    let unfinished = shared.scoreboard.take_running(id.0, line.row_index()) == Some(Predecessor::Unfinished);
+pub(super) fn heed(lane: &Lane, shared: &Shared, id: JobId) -> Option<Heeded> {
+    let unfinished = shared.scoreboard.take_running(id.0, lane.row_index()) == Some(Predecessor::Unfinished);
     let suspect = shared.scoreboard.suspects().find(id.0);
     let deaths = suspect.map_or(0, |suspect| suspect.deaths);
     let (deaths, condemned) = match suspect {
@@ -35,7 +35,7 @@ pub(super) fn heed(line: &Line, shared: &Shared, id: JobId) -> Option<Heeded> {
         }) => (deaths, false),
         _ => return None,
     };
-    let Some(known) = line.facts(id) else {
+    let Some(known) = lane.facts(id) else {
         return Some(Heeded::Lost);
     };
     if !unfinished && known.crashes == 0 {

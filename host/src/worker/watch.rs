@@ -21,7 +21,7 @@ use super::{
     facts::nanoseconds,
     give_back::{Why, give_back},
     keeper::Keeper,
-    slot::{Line, Settler},
+    lane::{Lane, Settler},
 };
 use crate::ipc::scoreboard::{Activity, State, monotonic_ns};
 
@@ -46,15 +46,15 @@ impl Keeper {
             return Ok(None);
         }
         let mut busy = false;
-        for index in 0..self.lines.len() {
-            let line = self.lines[index].clone();
-            let activity = line.row().activity();
-            if activity.state == State::Running && !line.is_given_back() {
+        for index in 0..self.lanes.len() {
+            let lane = self.lanes[index].clone();
+            let activity = lane.row().activity();
+            if activity.state == State::Running && !lane.is_given_back() {
                 busy = true;
                 let now = monotonic_ns();
                 if now.saturating_sub(activity.since_ns) >= nanoseconds(LONG) {
-                    keep_reserved(&line, now);
-                    self.mind_the_runtime(index, &line, activity, now)?;
+                    keep_reserved(&lane, now);
+                    self.mind_the_runtime(index, &lane, activity, now)?;
                 }
             }
         }
@@ -62,10 +62,10 @@ impl Keeper {
             shared.watching.store(false, Ordering::Relaxed);
             // A slot says that it runs before it looks at `watching`; this is the other half of that bargain.
             fence(Ordering::SeqCst);
-            let begun = |line: &std::sync::Arc<Line>| {
-                line.row().activity().state == State::Running && !line.is_given_back()
+            let begun = |lane: &std::sync::Arc<Lane>| {
+                lane.row().activity().state == State::Running && !lane.is_given_back()
             };
-            busy = self.lines.iter().any(begun);
+            busy = self.lanes.iter().any(begun);
             shared.watching.store(busy, Ordering::Relaxed);
         }
         Ok(busy.then_some(LOOK))
@@ -75,7 +75,7 @@ impl Keeper {
     fn mind_the_runtime(
         &mut self,
         index: usize,
-        line: &Line,
+        lane: &Lane,
         activity: Activity,
         now: u64,
     ) -> io::Result<()> {
@@ -85,7 +85,7 @@ impl Keeper {
         }
         match self.overruns[index].filter(|overrun| overrun.reserved_ns == activity.since_ns) {
             None => {
-                line.cancel();
+                lane.cancel();
                 warn!(job = activity.job, limit = ?limit, "max_runtime is over: asking the handler to give up");
                 self.overruns[index] = Some(Overrun {
                     reserved_ns: activity.since_ns,
@@ -94,10 +94,10 @@ impl Keeper {
             }
             Some(overrun)
                 if now.saturating_sub(overrun.asked_ns) >= nanoseconds(self.shared.cancel_grace)
-                    && line.claim(Settler::Keeper) =>
+                    && lane.claim(Settler::Keeper) =>
             {
-                give_back(line, Why::TimedOut);
-                self.leave_without(line)?;
+                give_back(lane, Why::TimedOut);
+                self.leave_without(lane)?;
             }
             Some(_) => {}
         }
@@ -106,20 +106,20 @@ impl Keeper {
 }
 
 /// Touches a job when half of its time is over.
-fn keep_reserved(line: &Line, now: u64) {
-    let job = line.job();
+fn keep_reserved(lane: &Lane, now: u64) {
+    let job = lane.job();
     // Busy, or lost: there is nothing to do, or it is done at the next look.
-    let Some(Some(facts)) = line.try_facts(job) else {
+    let Some(Some(facts)) = lane.try_facts(job) else {
         return;
     };
     if now < facts.deadline_ns.saturating_sub(nanoseconds(facts.ttr) / 2) {
         return;
     }
-    match line.try_touch(job) {
+    match lane.try_touch(job) {
         None => {}
         Some(Ok(true)) => debug!(job = job.0, ttr = ?facts.ttr, "touched"),
         Some(Ok(false)) => {
-            line.lose(job);
+            lane.lose(job);
             warn!(
                 job = job.0,
                 "the job's time to run was over before it could be touched"
