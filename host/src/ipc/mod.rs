@@ -15,6 +15,7 @@ use crate::{config, observe, plugin::stage::StagedRef};
 
 pub mod delays;
 pub mod descriptors;
+pub mod row;
 pub mod scoreboard;
 pub mod suspects;
 

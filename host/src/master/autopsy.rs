@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{Master, pidfile, processes::Process};
 use crate::ipc::{
-    scoreboard::{Activity, Counts, Row, State},
+    row::{Activity, Counts, Row, State},
     suspects::{Sentence, Suspect},
 };
 

@@ -35,7 +35,8 @@ use super::{
 use crate::{
     ipc::{
         self, Setup, ToMaster, ToWorker,
-        scoreboard::{ROWS, Row, Scoreboard},
+        row::Row,
+        scoreboard::{ROWS, Scoreboard},
     },
     observe::log,
 };

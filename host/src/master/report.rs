@@ -5,7 +5,7 @@ use super::{
     processes::{Process, state_name},
 };
 use crate::{
-    ipc::scoreboard::{Counts, Row, State, monotonic_ns},
+    ipc::row::{Counts, Row, State, monotonic_ns},
     observe::status,
 };
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::RetrySource,
-    ipc::scoreboard::{State, monotonic_ns},
+    ipc::row::{State, monotonic_ns},
     observe::{
         line::chain,
         log::{self, JobIdentity},

@@ -20,7 +20,7 @@ use tracing::{field::display, warn};
 
 use super::{facts::Facts, lane::Lane};
 use crate::{
-    ipc::scoreboard::State,
+    ipc::row::State,
     observe::line::chain,
     policy::{self, Action, Failure},
 };

@@ -17,7 +17,7 @@ use asynccall_client::{
 
 use super::{facts::Facts, lane::Lane, tubes::Tubes};
 use crate::{
-    ipc::scoreboard::monotonic_ns,
+    ipc::row::monotonic_ns,
     observe::{line::chain, log},
 };
 

@@ -27,7 +27,7 @@ use crate::{
     exit::Exit,
     ipc::{
         Link, ToMaster, ToWorker,
-        scoreboard::{State, monotonic_ns},
+        row::{State, monotonic_ns},
     },
 };
 

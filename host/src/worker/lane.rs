@@ -23,7 +23,7 @@ use super::{
 use crate::{
     ipc::{
         delays::AskedDelays,
-        scoreboard::{Row, monotonic_ns},
+        row::{Row, monotonic_ns},
     },
     observe::line::chain,
     policy,

@@ -32,10 +32,7 @@ use asynccall_client::{
 
 use crate::{
     exit::Exit,
-    ipc::{
-        self, Link, Setup, ToMaster, ToWorker, descriptors,
-        scoreboard::{Row, Scoreboard},
-    },
+    ipc::{self, Link, Setup, ToMaster, ToWorker, descriptors, row::Row, scoreboard::Scoreboard},
     observe::log,
     plugin::{library::Handler, registry},
     policy,

@@ -19,7 +19,7 @@ use super::{
     lane::Lane,
 };
 use crate::{
-    ipc::scoreboard::{State, monotonic_ns},
+    ipc::row::{State, monotonic_ns},
     observe::log,
 };
 

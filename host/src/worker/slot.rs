@@ -27,7 +27,7 @@ use super::{
     recover::{self, Unsettled},
 };
 use crate::{
-    ipc::scoreboard::State,
+    ipc::row::State,
     observe::{line::chain, log},
 };
 

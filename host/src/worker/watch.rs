@@ -23,7 +23,7 @@ use super::{
     keeper::Keeper,
     lane::{Lane, Settler},
 };
-use crate::ipc::scoreboard::{Activity, State, monotonic_ns};
+use crate::ipc::row::{Activity, State, monotonic_ns};
 
 /// How often running jobs are looked at.
 const LOOK: Duration = Duration::from_millis(250);

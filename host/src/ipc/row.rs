@@ -1,0 +1,244 @@
+//! One slot's row of the scoreboard: what it does and has done.
+//!
+//! A slot writes its own row only; anybody reads. What belongs together is
+//! guarded by a sequence number: odd while the writer is at it. A row outlives
+//! its writer, so the master knows what a dead worker was doing.
+//!
+//! ```text
+//!  free ─▶ away (not connected) ─▶ idle (a reserve waits) ─▶ running ─▶ settling ─┐
+//!              ▲────────────────────┴────────────────────────────────────────────┘
+//! ```
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use nix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+
+/// A row's tube while it is unknown.
+const NONE: u32 = u32::MAX;
+
+/// What one slot does and has done.
+#[repr(C, align(128))]
+pub struct Row {
+    sequence: AtomicU32,
+    state: AtomicU32,
+    job: AtomicU64,
+    since: AtomicU64,
+    tube: AtomicU32,
+    pub(super) fault: AtomicU32,
+    deleted: AtomicU32,
+    pub(super) worker: AtomicU64,
+    done: AtomicU64,
+    released: AtomicU64,
+    buried: AtomicU64,
+    failed: AtomicU64,
+    executed: AtomicU64,
+}
+
+/// What a slot is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The row belongs to nobody.
+    Free,
+    /// Not connected to the queue server.
+    Away,
+    /// A reserve waits.
+    Idle,
+    /// A handler executes a job.
+    Running,
+    /// The queue server is being told how the job ended.
+    Settling,
+}
+
+impl State {
+    fn from_number(number: u32) -> State {
+        match number {
+            1 => State::Away,
+            2 => State::Idle,
+            3 => State::Running,
+            4 => State::Settling,
+            _ => State::Free,
+        }
+    }
+}
+
+/// One consistent look at a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// What the slot is at.
+    pub state: State,
+    /// Id of the job in hand; 0 for none.
+    pub job: u64,
+    /// Index of the job's tube in the pool's list, once it is known.
+    pub tube: Option<usize>,
+    /// When the slot entered the state, in nanoseconds of [`monotonic_ns`].
+    pub since_ns: u64,
+}
+
+/// What a slot has done since its worker started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Jobs deleted because they were done, or because their message asked for it.
+    pub done: u64,
+    /// Jobs released for another try.
+    pub released: u64,
+    /// Jobs buried.
+    pub buried: u64,
+    /// Jobs whose handler failed, panicked or ran too long; part of released and buried (or done).
+    pub failed: u64,
+    /// Jobs given to a handler.
+    pub executed: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.done += other.done;
+        self.released += other.released;
+        self.buried += other.buried;
+        self.failed += other.failed;
+        self.executed += other.executed;
+    }
+}
+
+/// Nanoseconds of the clock that all processes of this machine share.
+pub fn monotonic_ns() -> u64 {
+    // CLOCK_MONOTONIC exists on every Linux; an error would mean a broken kernel.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+        time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+    })
+}
+
+impl Row {
+    /// Says what the slot is at now, and answers with the time of [`monotonic_ns`] that it noted.
+    ///
+    /// Called by the slot that owns the row.
+    pub fn enter(&self, state: State, job: u64, tube: Option<usize>) -> u64 {
+        let now = monotonic_ns();
+        self.write(|| {
+            self.state.store(state as u32, Ordering::Relaxed);
+            self.job.store(job, Ordering::Relaxed);
+            self.tube
+                .store(tube.map_or(NONE, |index| index as u32), Ordering::Relaxed);
+            self.since.store(now, Ordering::Relaxed);
+            self.deleted.store(0, Ordering::Relaxed);
+        });
+        now
+    }
+
+    /// Says that the job in hand was deleted before its handler began.
+    pub fn note_deleted(&self) {
+        self.deleted.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether the job in hand was deleted before its handler began.
+    pub fn was_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Where a fatal-signal handler notes that this slot's thread is the one at fault.
+    pub fn fault(&self) -> &AtomicU32 {
+        &self.fault
+    }
+
+    /// Says that the job in hand is being settled.
+    pub fn settling(&self) {
+        self.write(|| self.state.store(State::Settling as u32, Ordering::Relaxed));
+    }
+
+    /// Adds what was learnt of the tube of the job in hand.
+    pub fn learn_tube(&self, tube: usize) {
+        self.write(|| self.tube.store(tube as u32, Ordering::Relaxed));
+    }
+
+    fn write(&self, change: impl FnOnce()) {
+        let sequence = self.sequence.load(Ordering::Relaxed);
+        self.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        change();
+        self.sequence.store(sequence.wrapping_add(2), Ordering::Release);
+    }
+
+    /// Counts a job that is given to a handler.
+    pub fn count_executed(&self) {
+        self.executed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a job that was deleted.
+    pub fn count_done(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a job that was released.
+    pub fn count_released(&self) {
+        self.released.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a job that was buried.
+    pub fn count_buried(&self) {
+        self.buried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a job whose handler failed, panicked or ran too long.
+    pub fn count_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One consistent look; what a writer left half-written when it died is taken as it is.
+    pub fn activity(&self) -> Activity {
+        (0..1000)
+            .find_map(|_| self.consistent_look())
+            .unwrap_or_else(|| self.look())
+    }
+
+    pub(super) fn consistent_look(&self) -> Option<Activity> {
+        let before = self.sequence.load(Ordering::Acquire);
+        let look = self.look();
+        fence(Ordering::Acquire);
+        let undisturbed = before.is_multiple_of(2) && before == self.sequence.load(Ordering::Relaxed);
+        undisturbed.then_some(look)
+    }
+
+    fn look(&self) -> Activity {
+        let tube = self.tube.load(Ordering::Relaxed);
+        Activity {
+            state: State::from_number(self.state.load(Ordering::Relaxed)),
+            job: self.job.load(Ordering::Relaxed),
+            tube: (tube != NONE).then_some(tube as usize),
+            since_ns: self.since.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the slot has done.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            done: self.done.load(Ordering::Relaxed),
+            released: self.released.load(Ordering::Relaxed),
+            buried: self.buried.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            executed: self.executed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Makes the row ready for its next owner, a slot of that incarnation of a worker.
+    ///
+    /// Called by the master, when the last owner is dead and the next one not yet started.
+    pub(super) fn clear(&self, worker: u64) {
+        self.fault.store(0, Ordering::Relaxed);
+        self.worker.store(worker, Ordering::Relaxed);
+        self.write(|| {
+            self.state.store(State::Free as u32, Ordering::Relaxed);
+            self.job.store(0, Ordering::Relaxed);
+            self.tube.store(NONE, Ordering::Relaxed);
+        });
+        for counter in [
+            &self.done,
+            &self.released,
+            &self.buried,
+            &self.failed,
+            &self.executed,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+use super::{
+    super::{
+        row::{Counts, State},
+        suspects::{Sentence, Suspect},
+    },
+    *,
+};
+
+#[test]
+fn a_second_mapping_sees_what_the_first_wrote() {
+    let ours = Scoreboard::create().expect("a memfd");
+    let theirs = Scoreboard::open(ours.descriptor.try_clone().expect("a descriptor")).expect("a mapping");
+    let row = ours.row(ROWS - 1).expect("the last row");
+    row.enter(State::Running, 901, Some(3));
+    row.count_executed();
+    row.count_done();
+    let seen = theirs.row(ROWS - 1).expect("the last row");
+    let activity = seen.activity();
+    assert_eq!(
+        (activity.state, activity.job, activity.tube),
+        (State::Running, 901, Some(3))
+    );
+    assert_eq!(
+        seen.counts(),
+        Counts {
+            done: 1,
+            executed: 1,
+            ..Counts::default()
+        }
+    );
+    assert!(activity.since_ns > 0);
+}
+
+#[test]
+fn there_is_no_row_behind_the_last() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    assert!(scoreboard.row(ROWS).is_none());
+}
+
+#[test]
+fn a_descriptor_of_another_size_is_refused() {
+    let descriptor = memfd_create(c"short", MFdFlags::MFD_CLOEXEC).expect("a memfd");
+    let Err(error) = Scoreboard::open(descriptor) else {
+        panic!("an empty file is no scoreboard")
+    };
+    assert!(error.to_string().contains("has 0 bytes"), "{error}");
+}
+
+#[test]
+fn a_cleared_row_is_free_and_counts_from_zero() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    let row = scoreboard.row(0).expect("the first row");
+    row.enter(State::Settling, 7, None);
+    row.count_failed();
+    row.clear(1);
+    assert_eq!((row.activity().state, row.activity().job), (State::Free, 0));
+    assert_eq!(row.counts(), Counts::default());
+}
+
+#[test]
+fn a_job_that_still_counts_as_running_is_taken_by_one_slot_only() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    scoreboard.lend(0, 1);
+    scoreboard.lend(1, 2);
+    scoreboard.set_running(0, 901);
+    assert_eq!(scoreboard.take_running(902, 1), None);
+    assert_eq!(
+        scoreboard.take_running(901, 0),
+        None,
+        "a slot's own mark does not count"
+    );
+    assert_eq!(scoreboard.take_running(901, 1), Some(Predecessor::Unfinished));
+    assert_eq!(scoreboard.take_running(901, 1), None);
+    assert!(!scoreboard.is_marked_running(0));
+}
+
+#[test]
+fn only_the_slot_that_raised_the_signal_is_at_fault() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    for (row, worker) in [(0, 1), (1, 1), (2, 2)] {
+        scoreboard.lend(row, worker);
+        scoreboard.set_running(row, 901 + row as u64);
+    }
+    let faulting = scoreboard.row(1).expect("a row");
+    faulting.fault().store(11, Ordering::Relaxed);
+    assert_eq!(scoreboard.take_running(901, 2), Some(Predecessor::Bystander));
+    assert_eq!(scoreboard.take_running(902, 2), Some(Predecessor::Unfinished));
+    assert_eq!(
+        scoreboard.take_running(903, 0),
+        Some(Predecessor::Unfinished),
+        "another worker"
+    );
+}
+
+#[test]
+fn a_suspect_is_delayed_once_for_each_death_and_then_buried() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    let suspects = scoreboard.suspects();
+    assert_eq!(suspects.find(7), None);
+    suspects.put(Suspect {
+        job: 7,
+        deaths: 1,
+        sentence: Sentence::Delay,
+    });
+    suspects.served(7);
+    assert_eq!(
+        suspects.find(7).map(|suspect| suspect.sentence),
+        Some(Sentence::Served)
+    );
+    suspects.put(Suspect {
+        job: 7,
+        deaths: 3,
+        sentence: Sentence::Bury,
+    });
+    suspects.served(7);
+    assert_eq!(
+        suspects.find(7),
+        Some(Suspect {
+            job: 7,
+            deaths: 3,
+            sentence: Sentence::Bury
+        })
+    );
+    assert_eq!(suspects.iter().count(), 1);
+    suspects.remove(7);
+    assert_eq!((suspects.find(7), suspects.iter().count()), (None, 0));
+}
+
+#[test]
+fn delays_that_were_asked_for_are_counted_by_job_until_it_is_settled() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    let delays = scoreboard.delays();
+    assert_eq!(delays.count(7), 0);
+    for job in [7, 7 + 4096, 7] {
+        delays.add(job);
+    }
+    assert_eq!(
+        (delays.count(7), delays.count(7 + 4096)),
+        (2, 1),
+        "neighbours do not mix"
+    );
+    delays.remove(7);
+    assert_eq!((delays.count(7), delays.count(7 + 4096)), (0, 1));
+}
+
+#[test]
+fn a_consistent_look_never_mixes_two_states_of_a_row() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    let row = scoreboard.row(0).expect("the first row");
+    row.enter(State::Running, 0, Some(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for job in 0..20_000 {
+                row.enter(State::Running, job, Some(job as usize));
+            }
+        });
+        for _ in 0..20_000 {
+            if let Some(look) = row.consistent_look() {
+                assert_eq!(Some(look.job as usize), look.tube);
+            }
+        }
+    });
+    assert_eq!(row.consistent_look().map(|look| look.job), Some(19_999));
+}
