@@ -124,12 +124,7 @@ fn start(lane: Arc<Lane>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
 impl Keeper {
     fn keep(&mut self, bell: &UnixStream) -> io::Result<Exit> {
         loop {
-            if self
-                .lanes
-                .iter()
-                .zip(&self.threads)
-                .all(|(lane, thread)| thread.is_finished() || lane.is_given_back())
-            {
+            if self.is_over() {
                 return Ok(Exit::Ok);
             }
             if let Some(exit) = self.mind_the_limits()? {
@@ -138,6 +133,10 @@ impl Keeper {
             let look = self.watch_jobs()?;
             let hurry = self.shared.is_quiet() && !self.end_waiting_reserves()?;
             let due = [look, hurry.then_some(SETTLED_WAIT), self.limits_due_in()];
+            if self.is_over() {
+                // The last slot has ended while we looked, and rings no more.
+                continue;
+            }
             self.wait(bell, due.into_iter().flatten().min())?;
             while self.link_has_message()? {
                 match self.link.receive()? {
@@ -157,6 +156,12 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Whether every slot has ended, or is left behind with a handler that does not end.
+    fn is_over(&self) -> bool {
+        let mut slots = self.lanes.iter().zip(&self.threads);
+        slots.all(|(lane, thread)| thread.is_finished() || lane.is_given_back())
     }
 
     /// Sleeps until something has happened or is due.
