@@ -7,6 +7,7 @@
 mod support;
 
 mod abi;
+mod capacity;
 mod lifecycle;
 mod limits;
 mod logs;

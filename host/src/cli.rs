@@ -36,6 +36,12 @@ pub enum Command {
     Restart(Target),
     /// Replace the workers by ones with newly read plugins and configuration
     Reload(Reload),
+    /// Reserve nothing more for now; running jobs end
+    Pause(OfPool),
+    /// Reserve again
+    Resume(OfPool),
+    /// Run another number of workers, until the next reload
+    Scale(Scale),
     /// Show the daemon's workers, plugins and counters
     Status(Status),
     /// Check the configuration and the plugins' manifests, and start nothing
@@ -58,6 +64,29 @@ pub struct Reload {
     /// Return when the new workers are ready and the old ones quiet, or with the error
     #[arg(long)]
     pub wait: bool,
+}
+
+/// `pause` and `resume`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct OfPool {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// Only this pool; all of them unless given
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
+}
+
+/// `scale`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Scale {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// The pool
+    pub pool: String,
+    /// How many workers
+    pub workers: u32,
 }
 
 /// `status`.

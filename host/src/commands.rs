@@ -189,6 +189,15 @@ pub fn reload(target: Target, wait: bool) -> Result<String, Failure> {
     }
 }
 
+/// `pause`, `resume` and `scale`: what the daemon says of it.
+pub fn change(target: Target, request: Request) -> Result<String, Failure> {
+    let (pid_file, _) = find(target)?;
+    match call(&pid_file, request, Some(PATIENCE))? {
+        Response::Done { text } => Ok(text),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// `status`: the daemon's own picture, for people or as JSON.
 pub fn status(target: Target, json: bool) -> Result<String, Failure> {
     let (pid_file, _) = find(target)?;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use asynccall_host::{
     cli::{self, Command, Payload},
     commands,
+    control::Request,
     exit::Exit,
     master::Failure,
     worker,
@@ -36,6 +37,15 @@ fn main() -> ExitCode {
         Command::Stop(target) => commands::stop(target),
         Command::Restart(target) => commands::restart(target),
         Command::Reload(reload) => commands::reload(reload.target, reload.wait),
+        Command::Pause(of) => commands::change(of.target, Request::Pause { pool: of.pool }),
+        Command::Resume(of) => commands::change(of.target, Request::Resume { pool: of.pool }),
+        Command::Scale(scale) => {
+            let request = Request::Scale {
+                pool: scale.pool,
+                workers: scale.workers,
+            };
+            commands::change(scale.target, request)
+        }
         Command::Status(status) => commands::status(status.target, status.json),
         Command::Payload(Payload::Decode { file }) => commands::decode_payload(file),
     };

@@ -19,7 +19,7 @@ pub mod client;
 pub mod server;
 
 /// What a command asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Which instance it is, and how long it takes to stop.
@@ -30,6 +30,23 @@ pub enum Request {
     Reload {
         /// Whether to answer only when the new generation is ready and the old one quiet.
         wait: bool,
+    },
+    /// Reserve nothing more, and finish what runs.
+    Pause {
+        /// Which pool; all of them where none is named.
+        pool: Option<String>,
+    },
+    /// Reserve again.
+    Resume {
+        /// Which pool; all of them where none is named.
+        pool: Option<String>,
+    },
+    /// Run another number of workers, until the next reload.
+    Scale {
+        /// Which pool.
+        pool: String,
+        /// How many.
+        workers: u32,
     },
     /// Let the workers finish, then end. Asking again changes nothing.
     Stop,
@@ -49,6 +66,11 @@ pub enum Response {
     Reloaded {
         /// The generation that was begun, or that is ready where the request waits.
         generation: u64,
+    },
+    /// To [`Request::Pause`], [`Request::Resume`] and [`Request::Scale`].
+    Done {
+        /// What holds now.
+        text: String,
     },
     /// The request was refused or failed.
     Failed {

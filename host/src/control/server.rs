@@ -107,7 +107,13 @@ async fn converse(mut stream: UnixStream, calls: mpsc::UnboundedSender<Call>) {
     let response = match request(&mut stream).await {
         Ok(request) => {
             let (reply, answer) = oneshot::channel();
-            if calls.send(Call { request, reply }).is_err() {
+            if calls
+                .send(Call {
+                    request: request.clone(),
+                    reply,
+                })
+                .is_err()
+            {
                 return;
             }
             let answer = match request {

@@ -56,8 +56,10 @@ pub struct Setup {
 pub enum ToWorker {
     /// The first message.
     Setup(Box<Setup>),
-    /// The generation has taken over: begin to reserve.
+    /// The generation has taken over, or the pool goes on: reserve.
     Work,
+    /// Finish what runs and reserve nothing until [`ToWorker::Work`].
+    Pause,
     /// Reserve nothing more, finish what runs, leave.
     Quiet,
     /// Give back what runs and leave at once.

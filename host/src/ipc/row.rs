@@ -49,6 +49,8 @@ pub enum State {
     Running,
     /// The queue server is being told how the job ended.
     Settling,
+    /// Told not to reserve for now.
+    Paused,
 }
 
 impl State {
@@ -58,6 +60,7 @@ impl State {
             2 => State::Idle,
             3 => State::Running,
             4 => State::Settling,
+            5 => State::Paused,
             _ => State::Free,
         }
     }

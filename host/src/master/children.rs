@@ -192,6 +192,17 @@ impl Children {
         self.next(now)
     }
 
+    /// Gives a pool another number of seats, until the next generation. Nothing where there is no such pool.
+    pub fn scale(&mut self, pool: &str, seats: u32, now: Instant) -> Option<Vec<Effect>> {
+        *self.plan.seats.get_mut(pool)? = seats;
+        Some(self.next(now))
+    }
+
+    /// How many seats a pool has.
+    pub fn seats(&self, pool: &str) -> Option<u32> {
+        self.plan.seats.get(pool).copied()
+    }
+
     /// A worker wants a successor.
     pub fn retire(&mut self, id: Id, now: Instant) -> Vec<Effect> {
         if let Some(worker) = self.workers.get_mut(&id) {

@@ -9,12 +9,13 @@
 //! - [`rollout`]: how a generation takes over, and what a reload answers,
 //! - [`spawn`], [`processes`], [`output`]: worker processes, their links, rows and output,
 //! - [`autopsy`]: what is learnt from a dead worker,
+//! - [`capacity`]: pausing pools and changing their size,
 //! - [`ending`]: stopping, in order or at once, and restarting,
 //! - [`report`]: the answer of `status`,
 //! - [`pidfile`], [`daemonize`], [`handover`]: being the one daemon, in the background, and again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     time::{Duration, Instant},
@@ -32,6 +33,7 @@ use crate::{
 };
 
 mod autopsy;
+mod capacity;
 pub mod children;
 pub mod daemonize;
 mod ending;
@@ -110,6 +112,10 @@ enum Event {
 enum Signal {
     Stop,
     Reload,
+    /// Pause, or go on.
+    Pause(bool),
+    /// So many workers more, or fewer, in each pool.
+    Scale(i32),
 }
 
 /// A daemon's master process.
@@ -132,6 +138,8 @@ pub struct Master {
     totals: Totals,
     waiting: Vec<Waiting>,
     reload_again: bool,
+    /// Pools that reserve nothing for now.
+    paused: BTreeSet<String>,
     stopping: Option<Stopping>,
     starter: Option<Starter>,
     /// Why the first generation did not start.
@@ -168,6 +176,8 @@ impl Master {
                     error!(error = %failure, "reload refused, the running generation goes on");
                 }
             }
+            Event::Signal(Signal::Pause(paused)) => drop(self.pause(None, paused)),
+            Event::Signal(Signal::Scale(by)) => self.scale_all(by),
             Event::ChildExited => {
                 self.processes.reap();
                 self.bury_the_gone();
@@ -191,6 +201,9 @@ impl Master {
                 Ok(generation) => Response::Reloaded { generation },
                 Err(failure) => failure.response(),
             },
+            Request::Pause { pool } => self.pause(pool.as_deref(), true),
+            Request::Resume { pool } => self.pause(pool.as_deref(), false),
+            Request::Scale { pool, workers } => self.scale(&pool, workers),
             Request::Stop => {
                 self.stop_in_order();
                 Response::Instance(self.instance())

@@ -93,6 +93,7 @@ fn slot(row: &Row, process: &Process, now: u64) -> status::Slot {
         State::Idle => "idle",
         State::Running => "running",
         State::Settling => "settling",
+        State::Paused => "paused",
     };
     status::Slot {
         state: state.to_owned(),

@@ -80,7 +80,7 @@ impl Master {
                     nr,
                     generation,
                 } => self.spawn(id, &pool, nr, generation),
-                Effect::Work(id) => self.processes.send(id, ToWorker::Work),
+                Effect::Work(id) => self.set_to_work(id),
                 Effect::Quiet(id) => self.processes.send(id, ToWorker::Quiet),
                 Effect::Kill(id) => self.processes.kill(id),
                 Effect::Overdue(id) => self.kill_overdue(id),

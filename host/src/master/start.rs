@@ -1,7 +1,7 @@
 //! From settings to a running loop: everything that is opened, in order.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
@@ -9,6 +9,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+use nix::libc;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc},
@@ -113,6 +114,7 @@ fn run_unwatched(
             totals: Totals::default(),
             waiting: Vec::new(),
             reload_again: false,
+            paused: BTreeSet::new(),
             stopping: None,
             starter: starter.take(),
             fatal: None,
@@ -155,6 +157,10 @@ fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
         (SignalKind::interrupt(), Some(Signal::Stop)),
         (SignalKind::hangup(), Some(Signal::Reload)),
         (SignalKind::user_defined1(), Some(Signal::Reload)),
+        (SignalKind::from_raw(libc::SIGTSTP), Some(Signal::Pause(true))),
+        (SignalKind::from_raw(libc::SIGCONT), Some(Signal::Pause(false))),
+        (SignalKind::from_raw(libc::SIGTTIN), Some(Signal::Scale(1))),
+        (SignalKind::from_raw(libc::SIGTTOU), Some(Signal::Scale(-1))),
         (SignalKind::child(), None),
     ];
     for (kind, meaning) in kinds {

@@ -73,7 +73,7 @@ pub struct Worker {
 /// One slot of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slot {
-    /// `free` (not begun or ended), `away` (not connected), `idle`, `running` or `settling`.
+    /// `free` (not begun or ended), `away` (not connected), `idle`, `running`, `settling` or `paused`.
     pub state: String,
     /// The job in hand.
     pub job: Option<u64>,

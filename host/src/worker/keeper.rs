@@ -131,7 +131,7 @@ impl Keeper {
                 return Ok(exit);
             }
             let look = self.watch_jobs()?;
-            let hurry = self.shared.is_quiet() && !self.end_waiting_reserves()?;
+            let hurry = !self.shared.reserves() && !self.end_waiting_reserves()?;
             let due = [look, hurry.then_some(SETTLED_WAIT), self.limits_due_in()];
             if self.is_over() {
                 // The last slot has ended while we looked, and rings no more.
@@ -144,6 +144,7 @@ impl Keeper {
                         self.shared.at_work.store(true, Ordering::Release);
                         self.unpark();
                     }
+                    Some(ToWorker::Pause) => self.shared.at_work.store(false, Ordering::Release),
                     Some(ToWorker::Quiet) => self.go_quiet(),
                     Some(ToWorker::Now) => return Ok(self.leave_now(Why::Leaving)),
                     Some(ToWorker::Setup(_)) => warn!("the master sent a second setup"),
@@ -216,7 +217,8 @@ impl Keeper {
         let mut all_ended = true;
         for (lane, thread) in self.lanes.iter().zip(&self.threads) {
             let activity = lane.row().activity();
-            if thread.is_finished() || lane.is_given_back() || activity.state == State::Running {
+            let at_rest = matches!(activity.state, State::Running | State::Paused);
+            if thread.is_finished() || lane.is_given_back() || at_rest {
                 continue;
             }
             all_ended = false;
@@ -225,7 +227,7 @@ impl Keeper {
                 lane.end_waiting();
             }
         }
-        if all_ended && !self.said_quiet && !self.orphaned {
+        if all_ended && self.shared.is_quiet() && !self.said_quiet && !self.orphaned {
             self.said_quiet = true;
             self.link.send(&ToMaster::Quiet)?;
         }

@@ -67,7 +67,7 @@ struct Shared {
     retry: policy::Settings,
     reserve_seconds: u32,
     scoreboard: &'static Scoreboard,
-    /// The generation has taken over: slots may reserve.
+    /// Slots may reserve: the generation has taken over, and the pool is not paused.
     at_work: AtomicBool,
     quiet: AtomicBool,
     executed: AtomicU64,
@@ -97,6 +97,11 @@ impl Shared {
 
     fn is_at_work(&self) -> bool {
         self.at_work.load(Ordering::Acquire)
+    }
+
+    /// Whether a slot may reserve another job.
+    fn reserves(&self) -> bool {
+        self.is_at_work() && !self.is_quiet()
     }
 
     fn is_quiet(&self) -> bool {

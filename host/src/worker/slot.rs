@@ -68,14 +68,16 @@ impl From<ConnectionError> for Box<Lost> {
 pub(super) fn run(lane: &Lane) {
     let shared = &lane.shared;
     fatal::mark_thread(shared.mark(lane.row_index()));
-    while !shared.is_at_work() && !shared.is_quiet() {
-        thread::park();
-    }
     let mut failures = 0;
     let mut body = Vec::new();
     let mut unsettled: Option<Unsettled> = None;
     let mut last_tries = LAST_TRIES;
     while !shared.is_quiet() || (unsettled.is_some() && last_tries > 0) {
+        if unsettled.is_none() && !shared.is_at_work() {
+            lane.row().enter(State::Paused, 0, None);
+            thread::park();
+            continue;
+        }
         last_tries -= u32::from(shared.is_quiet());
         lane.row().enter(State::Away, 0, None);
         if let Some(unsettled) = &unsettled {
@@ -180,7 +182,7 @@ fn serve(lane: &Lane, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
             let Some(connection) = guard.as_mut() else {
                 return Ok(());
             };
-            let goes_on = !lane.shared.is_quiet();
+            let goes_on = lane.shared.reserves();
             if let Some(pending) = &pending {
                 connection.queue(&pending.command());
             }

@@ -230,6 +230,18 @@ fn stopping_kills_who_is_starting_quiets_who_works_and_ends_when_all_are_gone() 
 }
 
 #[test]
+fn a_pool_can_be_given_more_seats_and_fewer() {
+    let mut stage = Stage::serving(&[("mail", 2)]);
+    stage.act(|children, now| children.scale("mail", 4, now).expect("the pool exists"));
+    stage.everybody_ready();
+    assert_eq!(stage.ready_of(1), 4);
+    stage.act(|children, now| children.scale("mail", 1, now).expect("the pool exists"));
+    assert_eq!((stage.ready_of(1), stage.with_state(State::Quiet).len()), (1, 3));
+    assert!(stage.children.is_settled());
+    assert_eq!(stage.children.scale("sms", 1, stage.now), None);
+}
+
+#[test]
 fn a_worker_that_dies_while_quiet_is_not_replaced_twice() {
     let mut stage = Stage::serving(&[("mail", 1)]);
     let old = stage.with_state(State::Ready)[0];
