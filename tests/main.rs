@@ -23,6 +23,7 @@ mod recycling;
 mod reload;
 mod restart;
 mod retries;
+mod rollback;
 mod running_jobs;
 mod settings;
 mod signals;

@@ -36,6 +36,8 @@ pub enum Command {
     Restart(Target),
     /// Replace the workers by ones with newly read plugins and configuration
     Reload(Reload),
+    /// Replace the workers by ones with the plugins and configuration before the last reload; wait for it
+    Rollback(Target),
     /// Reserve nothing more for now; running jobs end
     Pause(OfPool),
     /// Reserve again

@@ -189,6 +189,15 @@ pub fn reload(target: Target, wait: bool) -> Result<String, Failure> {
     }
 }
 
+/// `rollback`: lets the daemon go back to the generation before, and waits for it.
+pub fn roll_back(target: Target) -> Result<String, Failure> {
+    let (pid_file, _) = find(target)?;
+    match call(&pid_file, Request::Rollback, None)? {
+        Response::Reloaded { generation } => Ok(format!("generation {generation} is ready")),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// `pause`, `resume` and `scale`: what the daemon says of it.
 pub fn change(target: Target, request: Request) -> Result<String, Failure> {
     let (pid_file, _) = find(target)?;

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Stop(target) => commands::stop(target),
         Command::Restart(target) => commands::restart(target),
         Command::Reload(reload) => commands::reload(reload.target, reload.wait),
+        Command::Rollback(target) => commands::roll_back(target),
         Command::Pause(of) => commands::change(of.target, Request::Pause { pool: of.pool }),
         Command::Resume(of) => commands::change(of.target, Request::Resume { pool: of.pool }),
         Command::Scale(scale) => {

@@ -31,6 +31,8 @@ pub enum Request {
         /// Whether to answer only when the new generation is ready and the old one quiet.
         wait: bool,
     },
+    /// Go back to the generation before the current one; answered when it is ready.
+    Rollback,
     /// Reserve nothing more, and finish what runs.
     Pause {
         /// Which pool; all of them where none is named.
@@ -62,7 +64,7 @@ pub enum Response {
     Instance(Instance),
     /// To [`Request::Status`].
     Status(Box<Status>),
-    /// To [`Request::Reload`].
+    /// To [`Request::Reload`] and [`Request::Rollback`].
     Reloaded {
         /// The generation that was begun, or that is ready where the request waits.
         generation: u64,

@@ -118,7 +118,7 @@ async fn converse(mut stream: UnixStream, calls: mpsc::UnboundedSender<Call>) {
             }
             let answer = match request {
                 // The answer may take for ever, and the turn of a client that went away is another's.
-                Request::Reload { wait: true } => unless_gone(answer, &mut stream).await,
+                Request::Reload { wait: true } | Request::Rollback => unless_gone(answer, &mut stream).await,
                 _ => answer.await.ok(),
             };
             match answer {

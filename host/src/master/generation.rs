@@ -3,7 +3,7 @@
 //! It is made without executing anything of a plugin. Its descriptors stay open
 //! for as long as a worker of it may have to be reborn.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     config::{self, Config, HandlerConfig, PluginRef, Sources},
@@ -24,7 +24,7 @@ pub struct Generation {
     /// The settings.
     pub config: Config,
     /// The staged plugins.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// Pool name to handler name.
     handlers: BTreeMap<String, String>,
     /// What the operator should hear about.
@@ -63,10 +63,21 @@ impl Generation {
         Ok(Generation {
             number,
             config,
-            catalog,
+            catalog: Arc::new(catalog),
             handlers,
             warnings,
         })
+    }
+
+    /// The same settings and plugins as another generation.
+    pub fn again(&self, number: u64) -> Generation {
+        Generation {
+            number,
+            config: self.config.clone(),
+            catalog: self.catalog.clone(),
+            handlers: self.handlers.clone(),
+            warnings: Vec::new(),
+        }
     }
 
     /// What it asks of its workers.

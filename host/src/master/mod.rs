@@ -135,6 +135,9 @@ pub struct Master {
     /// By number: the current one, one on its way, and those whose workers still finish.
     generations: BTreeMap<u64, Generation>,
     last_generation: u64,
+    /// The generation that serves, and the one that served before it.
+    serving: Option<u64>,
+    previous: Option<u64>,
     totals: Totals,
     waiting: Vec<Waiting>,
     reload_again: bool,
@@ -201,6 +204,7 @@ impl Master {
                 Ok(generation) => Response::Reloaded { generation },
                 Err(failure) => failure.response(),
             },
+            Request::Rollback => return self.roll_back_and_answer(call.reply),
             Request::Pause { pool } => self.pause(pool.as_deref(), true),
             Request::Resume { pool } => self.pause(pool.as_deref(), false),
             Request::Scale { pool, workers } => self.scale(&pool, workers),

@@ -29,10 +29,23 @@ impl Waiting {
 impl Master {
     /// Reloads, and answers when the new generation serves with all of its workers, or with why it does not.
     pub(super) fn reload_and_answer(&mut self, reply: oneshot::Sender<Response>) {
-        // Before it begins: it may be over when `reload` returns.
+        self.begin_and_answer(reply, Master::reload);
+    }
+
+    /// Goes back to the generation before the current one, and answers in the same way.
+    pub(super) fn roll_back_and_answer(&mut self, reply: oneshot::Sender<Response>) {
+        self.begin_and_answer(reply, Master::roll_back);
+    }
+
+    fn begin_and_answer(
+        &mut self,
+        reply: oneshot::Sender<Response>,
+        begin: impl FnOnce(&mut Master) -> Result<u64, Failure>,
+    ) {
+        // Before it begins: it may be over when `begin` returns.
         let generation = self.last_generation + 1;
         self.waiting.push(Waiting { generation, reply });
-        match self.reload() {
+        match begin(self) {
             Ok(_) => self.answer_waiting(),
             Err(failure) => self.refuse_waiting(generation, &failure),
         }
@@ -53,6 +66,29 @@ impl Master {
         let number = self.last_generation + 1;
         let generation = Generation::prepare(number, &self.sources)?;
         info!("gen" = number, "reload: loading the new generation");
+        self.begin(generation);
+        Ok(number)
+    }
+
+    /// Starts a generation with the settings and plugins of the one before the current one, as they were then.
+    fn roll_back(&mut self) -> Result<u64, Failure> {
+        if self.stopping.is_some() || self.children.rolling_out().is_some() {
+            return Err(Failure::new(
+                Exit::Failed,
+                "the daemon is stopping, or a reload is under way",
+            ));
+        }
+        let Some(previous) = self.previous.and_then(|previous| self.generations.get(&previous)) else {
+            let error = "there is no generation to go back to: nothing was reloaded since the start";
+            return Err(Failure::new(Exit::Failed, error));
+        };
+        let number = self.last_generation + 1;
+        let generation = previous.again(number);
+        info!(
+            "gen" = number,
+            like = previous.number,
+            "rollback: loading the generation before again"
+        );
         self.begin(generation);
         Ok(number)
     }
@@ -132,6 +168,7 @@ impl Master {
 
     pub(super) fn on_current(&mut self, generation: u64) {
         info!("gen" = generation, "serving");
+        self.previous = self.serving.replace(generation);
         if let Some(starter) = self.starter.take() {
             starter.ready();
         }
@@ -158,9 +195,10 @@ impl Master {
     pub(super) fn forget_generations(&mut self) {
         let current = self.children.current();
         let rolling_out = self.children.rolling_out();
-        let processes = &self.processes;
+        let (previous, processes) = (self.previous, &self.processes);
         self.generations.retain(|number, _| {
-            *number == current || Some(*number) == rolling_out || processes.has_generation(*number)
+            let wanted = [Some(current), rolling_out, previous].contains(&Some(*number));
+            wanted || processes.has_generation(*number)
         });
     }
 

@@ -111,6 +111,8 @@ fn run_unwatched(
             places,
             generations: BTreeMap::new(),
             last_generation: 0,
+            serving: None,
+            previous: None,
             totals: Totals::default(),
             waiting: Vec::new(),
             reload_again: false,
