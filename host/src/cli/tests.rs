@@ -164,15 +164,19 @@ fn the_help_shows_default_and_unit_of_every_flag() {
            asynccall-host <COMMAND>
 
     Commands:
-      run      Run in the foreground (the default)
-      start    Run in the background; return when workers are ready, or with the error
-      stop     Let running jobs end, then end the daemon; wait for it
-      restart  Let running jobs end, then start the daemon anew with its own settings and the same pid
-      reload   Replace the workers by ones with newly read plugins and configuration
-      status   Show the daemon's workers, plugins and counters
-      check    Check the configuration and the plugins' manifests, and start nothing
-      payload  Look into job bodies
-      help     Print this message or the help of the given subcommand(s)
+      run       Run in the foreground (the default)
+      start     Run in the background; return when workers are ready, or with the error
+      stop      Let running jobs end, then end the daemon; wait for it
+      restart   Let running jobs end, then start the daemon anew with its own settings and the same pid
+      reload    Replace the workers by ones with newly read plugins and configuration
+      rollback  Replace the workers by ones with the plugins and configuration before the last reload; wait for it
+      pause     Reserve nothing more for now; running jobs end
+      resume    Reserve again
+      scale     Run another number of workers, until the next reload
+      status    Show the daemon's workers, plugins and counters
+      check     Check the configuration and the plugins' manifests, and start nothing
+      payload   Look into job bodies
+      help      Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
