@@ -25,6 +25,7 @@ mod restart;
 mod retries;
 mod rollback;
 mod running_jobs;
+mod service_manager;
 mod settings;
 mod signals;
 mod status;

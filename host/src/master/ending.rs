@@ -47,6 +47,11 @@ impl Master {
         }
         let grace = self.grace();
         info!(grace = ?grace, "stopping: running jobs may finish");
+        match ending {
+            Ending::Exit => self.manager.stopping(),
+            // To the service manager it is one service all the time.
+            Ending::Restart => self.manager.reloading(),
+        }
         self.stopping = Some(Stopping {
             ending,
             now_at: now + grace,
@@ -94,13 +99,18 @@ impl Master {
             Some(stopping) => Some(stopping.kill_at.unwrap_or(stopping.now_at)),
             None => self.children.deadline(),
         };
-        let others = [self.processes.deadline(), self.outputs.deadline()];
+        let others = [
+            self.processes.deadline(),
+            self.outputs.deadline(),
+            self.manager.deadline(),
+        ];
         own.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Does what is due by now.
     pub(super) fn on_time(&mut self) {
         let now = Instant::now();
+        self.manager.alive(now);
         self.look_at_outputs(now);
         if self.processes.give_up_links(now) {
             self.bury_the_gone();

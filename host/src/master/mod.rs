@@ -11,6 +11,7 @@
 //! - [`autopsy`]: what is learnt from a dead worker,
 //! - [`capacity`]: pausing pools and changing their size,
 //! - [`ending`]: stopping, in order or at once, and restarting,
+//! - [`notify`]: what the service manager is told,
 //! - [`report`]: the answer of `status`,
 //! - [`pidfile`], [`daemonize`], [`handover`]: being the one daemon, in the background, and again.
 
@@ -39,6 +40,7 @@ pub mod daemonize;
 mod ending;
 pub mod generation;
 pub mod handover;
+mod notify;
 pub mod output;
 pub mod pidfile;
 pub mod processes;
@@ -52,6 +54,7 @@ use children::{Children, Id};
 use daemonize::Starter;
 use ending::{Ending, Stopping};
 use generation::Generation;
+use notify::Manager;
 use output::Outputs;
 use pidfile::{PidFile, PidFileError};
 use processes::Processes;
@@ -132,6 +135,7 @@ pub struct Master {
     outputs: Outputs,
     certificates: Certificates,
     places: Places,
+    manager: Manager,
     /// By number: the current one, one on its way, and those whose workers still finish.
     generations: BTreeMap<u64, Generation>,
     last_generation: u64,

@@ -100,6 +100,9 @@ impl Master {
         for key in generation.config.daemon.waits_for_start(&self.daemon) {
             warn!("`daemon.{key}` has changed, which takes effect at the next start or restart");
         }
+        if self.serving.is_some() {
+            self.manager.reloading();
+        }
         let (number, plan) = (generation.number, generation.plan());
         self.last_generation = number;
         self.generations.insert(number, generation);
@@ -169,6 +172,7 @@ impl Master {
     pub(super) fn on_current(&mut self, generation: u64) {
         info!("gen" = generation, "serving");
         self.previous = self.serving.replace(generation);
+        self.manager.ready(generation);
         if let Some(starter) = self.starter.take() {
             starter.ready();
         }
@@ -183,6 +187,7 @@ impl Master {
             return;
         }
         error!("gen" = generation, error = %reason, "reload failed, the running generation goes on");
+        self.manager.ready(self.children.current());
         for waiting in self
             .waiting
             .extract_if(.., |waiting| waiting.generation == generation)

@@ -19,7 +19,7 @@ use nix::{
     libc,
 };
 
-use super::handover;
+use super::{handover, notify};
 
 /// Starts a worker and returns its pid and the master's end of the link.
 ///
@@ -37,6 +37,7 @@ pub fn spawn(inherited: &[BorrowedFd<'_>], output: File) -> io::Result<(u32, Uni
         .arg("--link-fd")
         .arg(theirs.as_raw_fd().to_string())
         .env_remove(handover::VARIABLE)
+        .env_remove(notify::VARIABLE)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
