@@ -114,3 +114,24 @@ fn max_runtime_holds_without_a_master_too() {
     );
     assert!(fs::metadata(daemon.host().log_file()).is_ok());
 }
+
+#[test]
+fn a_worker_that_does_not_end_its_overrun_is_killed_by_the_master() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--max-runtime=1")
+        .flag("--cancel-grace=0")
+        .start();
+    let stopped = daemon.workers()[0];
+    let job = queue.put("t", r#"{"sleep_ms": 600000}"#);
+    daemon.wait_until_running(job);
+    processes::signal(stopped, Signal::SIGSTOP);
+    daemon.wait_for_line(&[&format!("job={job} "), "the worker does not see to it: killing"]);
+    processes::wait_until_gone(stopped);
+    let line = daemon.wait_for_line(&[&format!("job={job} "), "death certificate"]);
+    assert!(line.contains("ended=SIGKILL deaths=1"), "{line}");
+    queue.put("t", "1");
+    daemon.wait_for_total("done", 1);
+}

@@ -103,6 +103,7 @@ impl Master {
             self.processes.deadline(),
             self.outputs.deadline(),
             self.manager.deadline(),
+            self.next_overrun_look(),
         ];
         own.into_iter().chain(others.into_iter().flatten()).min()
     }
@@ -112,6 +113,7 @@ impl Master {
         let now = Instant::now();
         self.manager.alive(now);
         self.look_at_outputs(now);
+        self.end_overruns(now);
         if self.processes.give_up_links(now) {
             self.bury_the_gone();
         }

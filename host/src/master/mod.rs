@@ -10,6 +10,7 @@
 //! - [`spawn`], [`processes`], [`output`]: worker processes, their links, rows and output,
 //! - [`autopsy`]: what is learnt from a dead worker,
 //! - [`capacity`]: pausing pools and changing their size,
+//! - [`overrun`]: jobs that run too long in workers that do not see to it,
 //! - [`ending`]: stopping, in order or at once, and restarting,
 //! - [`notify`]: what the service manager is told,
 //! - [`report`]: the answer of `status`,
@@ -42,6 +43,7 @@ pub mod generation;
 pub mod handover;
 mod notify;
 pub mod output;
+mod overrun;
 pub mod pidfile;
 pub mod processes;
 mod report;
@@ -136,6 +138,7 @@ pub struct Master {
     certificates: Certificates,
     places: Places,
     manager: Manager,
+    looked_for_overruns: Instant,
     /// By number: the current one, one on its way, and those whose workers still finish.
     generations: BTreeMap<u64, Generation>,
     last_generation: u64,

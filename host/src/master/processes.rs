@@ -218,6 +218,13 @@ impl Processes {
         }
     }
 
+    /// Kills a worker for what it does: its job is to blame.
+    pub(super) fn kill_group(&self, id: Id) {
+        if let Some(process) = self.table.get(&id) {
+            process.kill_group();
+        }
+    }
+
     pub(super) fn kill_all(&mut self) {
         for process in self.table.values_mut() {
             let Process {

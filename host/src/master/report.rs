@@ -40,7 +40,10 @@ impl Master {
     fn pools(&self) -> Vec<status::Pool> {
         let mut pools: Vec<status::Pool> = Vec::new();
         let current = self.generations.get(&self.children.current());
-        for generation in current.into_iter().chain(self.generations.values().rev()) {
+        // The one before the current one may be there for a rollback alone.
+        let all = self.generations.values();
+        let with_workers = all.filter(|generation| self.processes.has_generation(generation.number));
+        for generation in current.into_iter().chain(with_workers.rev()) {
             for pool in &generation.config.pools {
                 if pools.iter().any(|known| known.name == pool.name) {
                     continue;

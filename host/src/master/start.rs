@@ -111,6 +111,7 @@ fn run_unwatched(
             certificates: Certificates::load(&places.state_dir),
             places,
             manager: Manager::of_process(),
+            looked_for_overruns: Instant::now(),
             generations: BTreeMap::new(),
             last_generation: 0,
             serving: None,
