@@ -227,6 +227,8 @@ impl Row {
     ///
     /// Called by the master, when the last owner is dead and the next one not yet started.
     pub(super) fn clear(&self, worker: u64) {
+        // A writer that died in the middle has left it odd.
+        self.sequence.store(0, Ordering::Relaxed);
         self.fault.store(0, Ordering::Relaxed);
         self.worker.store(worker, Ordering::Relaxed);
         self.write(|| {

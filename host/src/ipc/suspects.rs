@@ -10,7 +10,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// How many jobs can be under suspicion at one time; the oldest one makes room.
+/// How many jobs can be under suspicion at one time; one of them makes room for the next.
 pub const SUSPECTS: usize = 1024;
 
 /// What is to be done with a job under suspicion.
@@ -68,6 +68,10 @@ impl Suspects {
     /// Adds or changes an entry. Called by the master.
     pub fn put(&self, suspect: Suspect) {
         let entry = self.entry(suspect.job).unwrap_or_else(|| self.free_entry());
+        if entry.job.load(Ordering::Acquire) != suspect.job && entry.job.swap(0, Ordering::AcqRel) != 0 {
+            // It made room for another.
+            self.count.fetch_sub(1, Ordering::Release);
+        }
         entry.deaths.store(suspect.deaths, Ordering::Relaxed);
         entry.sentence.store(number(suspect.sentence), Ordering::Relaxed);
         if entry.job.swap(suspect.job, Ordering::Release) == 0 {

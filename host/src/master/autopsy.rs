@@ -19,6 +19,8 @@ use crate::ipc::{
     suspects::{Sentence, Suspect},
 };
 
+/// How many workers a job of a handler that no pool has any more may take down.
+const MAX_CRASHES: u32 = 3;
 /// The name of the file of certificates in the state directory.
 const FILE: &str = "deaths.json";
 
@@ -125,7 +127,7 @@ impl Master {
         } else {
             error!(worker = nr, "gen" = generation, pid, ended, jobs, "died");
         }
-        self.account_for_jobs(process, &ended);
+        self.account_for_jobs(process, &ended, orderly);
         process.said.clone().unwrap_or_else(|| match &process.last_line {
             Some(line) => format!("the worker ended before it was ready: {ended}\n  its last line: {line}"),
             None => format!("the worker ended before it was ready: {ended}"),
@@ -133,7 +135,7 @@ impl Master {
     }
 
     /// Logs the jobs that a dead worker left behind, and blames the one that took it down.
-    fn account_for_jobs(&mut self, process: &Process, ended: &str) {
+    fn account_for_jobs(&mut self, process: &Process, ended: &str, orderly: bool) {
         let scoreboard = &self.processes.scoreboard;
         let at_work = |row: &Row| matches!(row.activity().state, State::Running | State::Settling);
         let left: Vec<usize> = process
@@ -157,7 +159,8 @@ impl Master {
                 .is_some_and(|row| row.fault().load(std::sync::atomic::Ordering::Acquire) != 0)
         };
         let blamed = match running.as_slice() {
-            _ if process.killed => None,
+            // Told to leave, it left: only a handler that ends the process unasked is to blame.
+            _ if process.killed || (orderly && self.stopping.is_some()) => None,
             [only] => Some(*only),
             several => several.iter().copied().find(at_fault),
         };
@@ -268,17 +271,14 @@ impl Master {
         }
     }
 
-    /// How many workers a job of that handler may take down, by the newest settings.
+    /// How many workers a job of that handler may take down, by the settings of the newest generation that has it.
     fn max_crashes(&self, handler: &str) -> u32 {
-        let newest = self.generations.values().next_back();
-        let pools = newest.into_iter().flat_map(|generation| {
-            generation
-                .config
-                .pools
-                .iter()
-                .filter(|pool| generation.handler(&pool.name) == handler)
+        let with_handler = self.generations.values().rev().find_map(|generation| {
+            let pools = generation.config.pools.iter();
+            let of_handler = pools.filter(|pool| generation.handler(&pool.name) == handler);
+            of_handler.map(|pool| pool.max_crashes).max()
         });
-        pools.map(|pool| pool.max_crashes).min().unwrap_or(1)
+        with_handler.unwrap_or(MAX_CRASHES)
     }
 }
 

@@ -13,7 +13,7 @@ use asynccall_client::{
     protocol::{Command, JobId, Reply, Verb},
 };
 use jiff::Zoned;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Shared,
@@ -39,6 +39,8 @@ pub(super) struct Pending {
     reason: Cow<'static, str>,
     /// The handler asked for it.
     asked_for: bool,
+    /// It is the delay that a job under suspicion has to serve.
+    serves_delay: bool,
     answer: Answer,
 }
 
@@ -54,22 +56,31 @@ struct Answer {
 /// Runs the handler on a job and decides; `None` where nothing is left to be settled by this slot.
 pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> Option<Pending> {
     let tube = shared.tubes.only();
-    let started_ns = lane.row().enter(State::Running, id.0, tube);
+    // Not running yet: whatever happens before the handler begins is no fault of the job.
+    let looked_ns = lane.row().enter(State::Settling, id.0, tube);
     log::set_job(Some(identify(shared, id)));
     if let Some(heeded) = suspicion::heed(lane, shared, id) {
-        // Claimed like an executed job: the keeper may be about to give it back.
         return lane
-            .claim(Settler::Slot)
-            .then(|| instead(lane, id, heeded, started_ns))
+            .claim_unopened()
+            .then(|| instead(lane, id, heeded, looked_ns))
             .flatten();
     }
-    lane.running(id);
-    shared.have_watched();
-    let job = LentJob::new(id, body, lane, &shared.tubes);
     let at_most_once = asks_for_at_most_once(shared, body);
     if at_most_once && !delete_before_running(lane, id) {
         return None;
     }
+    if !at_most_once && !lane.open() {
+        info!("not executed: the worker has to leave, and the queue server hands the job out again");
+        return None;
+    }
+    let started_ns = lane.row().enter(State::Running, id.0, tube);
+    if at_most_once {
+        lane.row().note_deleted();
+    } else {
+        lane.running(id);
+    }
+    shared.have_watched();
+    let job = LentJob::new(id, body, lane, &shared.tubes);
     lane.row().count_executed();
     shared.count_job();
     let outcome = shared.handler.execute(job.lend());
@@ -77,7 +88,7 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     if !at_most_once && !lane.claim(Settler::Slot) {
         warn!(
             outcome = label(outcome.verdict),
-            "the job was given back before its handler ended"
+            "the handler ended after its job was given back"
         );
         return None;
     }
@@ -98,6 +109,7 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
             priority: 0,
             reason: "".into(),
             asked_for: false,
+            serves_delay: false,
             answer,
         }),
         Some(failure) => decide(lane, &job, body, failure, wished_priority, answer),
@@ -137,6 +149,7 @@ fn instead(lane: &Lane, id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pe
             priority,
             reason: disposition.reason,
             asked_for: false,
+            serves_delay: true,
             answer,
         }),
     }
@@ -156,14 +169,12 @@ fn message_fields(body: &[u8]) -> RetryFields<'_> {
 
 /// Deletes a job whose handler has not begun. `false` where the job is not ours any more.
 fn delete_before_running(lane: &Lane, id: JobId) -> bool {
-    if !lane.claim(Settler::Slot) {
+    if !lane.claim_unopened() {
         return false;
     }
     match lane.ask(|connection| connection.delete(id)) {
         Ok(true) => {
             lane.row().count_done();
-            lane.row().note_deleted();
-            lane.not_running();
             true
         }
         Ok(false) => {
@@ -249,6 +260,7 @@ fn decide(
         priority: facts.priority,
         reason: disposition.reason,
         asked_for: matches!(failure, Failure::Retry(_)),
+        serves_delay: false,
         answer,
     })
 }
@@ -314,6 +326,9 @@ impl Pending {
             }
             Ok(Reply::Released) => {
                 row.count_released();
+                if self.serves_delay {
+                    lane.delay_served(self.id);
+                }
                 if self.asked_for {
                     lane.delays().add(self.id.0);
                 }

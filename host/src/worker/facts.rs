@@ -24,7 +24,8 @@ pub(super) struct Facts {
     pub(super) age: Duration,
     /// How long the job may run without a touch.
     pub(super) ttr: Duration,
-    /// When the server takes the job back, in nanoseconds of the shared clock; a little early rather than late.
+    /// When the server takes the job back, in nanoseconds of the shared clock; counted from when the reservation or the last
+    /// touch was heard of, so the server's own deadline is a little earlier.
     pub(super) deadline_ns: u64,
 }
 

@@ -60,6 +60,10 @@ impl Why {
 /// Settles the job that the caller has claimed, with its own priority.
 pub(super) fn give_back(lane: &Lane, why: Why) {
     let (id, outcome) = (lane.job(), why.outcome());
+    // Whatever comes of it, the job runs no longer, and its worker does not die of it: before the queue server
+    // can hand it to a slot that would find it here, and before the master looks.
+    lane.not_running();
+    lane.row().enter(State::Away, 0, None);
     let Some(mut guard) = free_connection(lane) else {
         // It goes back by itself when the process ends.
         return warn!(
@@ -69,9 +73,9 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
             "the handler holds the connection"
         );
     };
-    let Some(connection) = guard.as_mut() else { return };
-    // Before the queue server can hand it to a slot that would find it here.
-    lane.not_running();
+    let Some(connection) = guard.as_mut() else {
+        return warn!(job = id.0, outcome, settled = "unknown", "the connection is gone");
+    };
     let facts = match lane.known_facts(id) {
         Some(facts) => Ok(Some(facts)),
         None => lane.ask_facts(connection, id),
@@ -94,8 +98,7 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
     };
     match settled {
         Ok(Some(settled)) => {
-            count(lane, action, why);
-            lane.row().enter(State::Away, 0, None);
+            count(lane, id, settled, why);
             let delay = match action {
                 Action::Release { delay } => Some(display(format!("{delay}s"))),
                 _ => None,
@@ -138,7 +141,7 @@ fn decide(lane: &Lane, id: JobId, facts: &Facts, why: Why) -> (Action, Cow<'stat
     }
     let facts = policy::Facts {
         id: id.0,
-        attempt: facts.attempt,
+        attempt: facts.attempt.saturating_sub(lane.delays().count(id.0)),
         priority: facts.priority,
     };
     let message = RetryFields::default();
@@ -167,11 +170,17 @@ fn settle(
     })
 }
 
-fn count(lane: &Lane, action: Action, why: Why) {
-    match action {
-        Action::Release { .. } => lane.row().count_released(),
-        Action::Bury => lane.row().count_buried(),
-        Action::Delete => lane.row().count_done(),
+fn count(lane: &Lane, id: JobId, settled: &str, why: Why) {
+    match settled {
+        "release" => lane.row().count_released(),
+        "bury" => {
+            lane.row().count_buried();
+            lane.forget(id);
+        }
+        _ => {
+            lane.row().count_done();
+            lane.forget(id);
+        }
     }
     if why != Why::Leaving {
         lane.row().count_failed();

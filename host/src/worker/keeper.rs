@@ -253,7 +253,7 @@ impl Keeper {
             if lane.claim(Settler::Keeper) {
                 give_back(lane, why);
             } else {
-                lane.end_waiting();
+                lane.end_early();
             }
         }
         let deadline = Instant::now() + LAST_SETTLEMENTS;

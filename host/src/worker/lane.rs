@@ -32,8 +32,8 @@ use crate::{
 /// What may happen to the connection and the job in hand, and who settles it.
 ///
 /// ```text
-///  Nobody ─▶ Waiting ─▶ Open ─▶ Slot or Keeper ─▶ Nobody
-///               └─▶ Ended: the keeper half-closes; a job that still comes is not executed
+///  Nobody ─▶ Waiting ─▶ Starting ─▶ Open ─▶ Slot or Keeper ─▶ Nobody
+///               └──────────┴─▶ Ended: the keeper half-closes a waiting reserve; no handler begins any more
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -42,7 +42,9 @@ pub(super) enum Settler {
     Nobody,
     /// A reserve waits.
     Waiting,
-    /// The keeper has ended the waiting reserve.
+    /// A job has come; its handler has not begun.
+    Starting,
+    /// The keeper has ended the waiting reserve, or the job before its handler began.
     Ended,
     /// The handler runs; whoever claims the job first settles it.
     Open,
@@ -110,6 +112,11 @@ impl Lane {
     pub(super) fn forget(&self, id: JobId) {
         self.shared.scoreboard.suspects().remove(id.0);
         self.shared.scoreboard.delays().remove(id.0);
+    }
+
+    /// The job was released with the delay that its last death asks for.
+    pub(super) fn delay_served(&self, id: JobId) {
+        self.shared.scoreboard.suspects().served(id.0);
     }
 
     /// How often the job was released because its handler asked for a delay.
@@ -257,6 +264,16 @@ impl Lane {
         self.change(Settler::Open, settler)
     }
 
+    /// The handler is about to begin. `false` where the keeper has ended that.
+    pub(super) fn open(&self) -> bool {
+        self.change(Settler::Starting, Settler::Open)
+    }
+
+    /// The slot settles the job although its handler has not begun. `false` where the keeper has ended that.
+    pub(super) fn claim_unopened(&self) -> bool {
+        self.change(Settler::Starting, Settler::Slot)
+    }
+
     fn change(&self, from: Settler, to: Settler) -> bool {
         let (from, to) = (from as u8, to as u8);
         self.settler
@@ -296,6 +313,12 @@ impl Lane {
         }
     }
 
+    /// Ends what the slot is at before a handler begins: the reserve that waits, or the job that has come.
+    pub(super) fn end_early(&self) {
+        self.end_waiting();
+        self.change(Settler::Starting, Settler::Ended);
+    }
+
     /// The connection, if nobody uses it now.
     pub(super) fn try_connection(&self) -> Option<MutexGuard<'_, Option<Connection>>> {
         match self.connection.try_lock() {
@@ -325,7 +348,7 @@ impl Lane {
         self.job.store(id.0, Ordering::Release);
         self.knowledge().forget();
         self.cancelled.store(false, Ordering::Relaxed);
-        self.change(Settler::Waiting, Settler::Open)
+        self.change(Settler::Waiting, Settler::Starting)
     }
 
     pub(super) fn end_job(&self) {

@@ -33,7 +33,8 @@ pub(super) fn heed(lane: &Lane, shared: &Shared, id: JobId) -> Option<Heeded> {
             sentence: Sentence::Delay,
             ..
         }) => (deaths, false),
-        _ => return None,
+        Some(_) => (deaths, false),
+        None => return None,
     };
     let Some(known) = lane.facts(id) else {
         return Some(Heeded::Lost);
@@ -43,7 +44,9 @@ pub(super) fn heed(lane: &Lane, shared: &Shared, id: JobId) -> Option<Heeded> {
         shared.scoreboard.suspects().remove(id.0);
         return None;
     }
-    shared.scoreboard.suspects().served(id.0);
+    if !unfinished && suspect.is_some_and(|suspect| suspect.sentence == Sentence::Served) {
+        return None;
+    }
     let facts = Facts {
         id: id.0,
         attempt: known.attempt,

@@ -66,7 +66,9 @@ impl Keeper {
                 lane.row().activity().state == State::Running && !lane.is_given_back()
             };
             busy = self.lanes.iter().any(begun);
-            shared.watching.store(busy, Ordering::Relaxed);
+            if busy {
+                shared.watching.store(true, Ordering::Relaxed);
+            }
         }
         Ok(busy.then_some(LOOK))
     }
@@ -81,6 +83,10 @@ impl Keeper {
     ) -> io::Result<()> {
         let limit = self.shared.max_runtime;
         if limit.is_zero() || now.saturating_sub(activity.since_ns) < nanoseconds(limit) {
+            return Ok(());
+        }
+        if lane.row().activity().since_ns != activity.since_ns {
+            // Another job by now.
             return Ok(());
         }
         match self.overruns[index].filter(|overrun| overrun.reserved_ns == activity.since_ns) {
