@@ -64,6 +64,8 @@ pub struct Worker {
     retiring: bool,
     /// It took too long to become ready and is being killed.
     overdue: bool,
+    /// It reserves nothing any more, by its own word, or because it never began.
+    still: bool,
 }
 
 /// What the master has to do.
@@ -160,8 +162,8 @@ impl Children {
         self.workers.get(&id)
     }
 
-    /// Whether every seat is served by a ready worker of the current generation and all others are quiet, but for
-    /// those of a generation that is on its way.
+    /// Whether every seat is served by a ready worker of the current generation and all others reserve nothing any
+    /// more, but for those of a generation that is on its way.
     pub fn is_settled(&self) -> bool {
         let seating = self.seating();
         let serves =
@@ -169,7 +171,7 @@ impl Children {
         let others_are_quiet = self
             .workers()
             .filter(|(_, worker)| self.rolling_out() != Some(worker.generation))
-            .all(|(id, worker)| worker.state == State::Quiet || serves(id, worker));
+            .all(|(id, worker)| worker.still || serves(id, worker));
         let mut seats = seating.pools().flat_map(|(_, seats)| seats);
         others_are_quiet && seats.all(|seat| seat.server.is_some())
     }
@@ -215,6 +217,7 @@ impl Children {
     pub fn quiet(&mut self, id: Id, now: Instant) -> Vec<Effect> {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.state = State::Quiet;
+            worker.still = true;
         }
         self.next(now)
     }
@@ -381,6 +384,7 @@ impl Children {
                 State::Starting => Effect::Kill(*id),
                 _ => Effect::Quiet(*id),
             });
+            worker.still = worker.state == State::Starting;
             worker.state = State::Quiet;
         }
     }
@@ -412,6 +416,7 @@ impl Children {
             at_work: false,
             retiring: false,
             overdue: false,
+            still: false,
         };
         self.workers.insert(id, worker);
         effects.push(Effect::Spawn {

@@ -53,6 +53,13 @@ impl Stage {
         }
     }
 
+    /// Whoever was told to be quiet says that it is.
+    fn everybody_still(&mut self) {
+        for id in self.with_state(State::Quiet) {
+            self.act(|children, now| children.quiet(id, now));
+        }
+    }
+
     fn with_state(&self, state: State) -> Vec<Id> {
         self.children
             .workers()
@@ -94,6 +101,7 @@ fn the_first_generation_begins_with_one_worker_a_pool_and_then_fills_every_seat(
     stage.everybody_ready();
     assert_eq!(stage.ready_of(1), 5);
     assert!(stage.log.contains(&Effect::Current(1)));
+    stage.everybody_still();
     assert!(stage.children.is_settled());
 }
 
@@ -132,6 +140,11 @@ fn a_new_generation_takes_over_seat_by_seat_and_no_seat_is_ever_without_a_ready_
         assert_eq!(stage.ready_of(1) + stage.ready_of(2), 9);
     }
     assert_eq!((stage.ready_of(2), stage.with_state(State::Quiet).len()), (9, 9));
+    assert!(
+        !stage.children.is_settled(),
+        "the old ones were told to be quiet and have not said that they are"
+    );
+    stage.everybody_still();
     assert!(stage.children.is_settled());
 }
 
@@ -155,6 +168,7 @@ fn a_generation_whose_first_worker_fails_changes_nothing() {
         "the one that had come up leaves again"
     );
     assert_eq!((stage.children.current(), stage.ready_of(1)), (1, 3));
+    stage.everybody_still();
     assert!(stage.children.is_settled());
 }
 
@@ -202,6 +216,7 @@ fn a_reload_that_changes_pools_fills_new_seats_and_empties_old_ones() {
     stage.everybody_ready();
     assert_eq!((stage.ready_of(1), stage.ready_of(2)), (0, 3));
     assert_eq!(stage.with_state(State::Quiet).len(), 4);
+    stage.everybody_still();
     assert!(stage.children.is_settled());
 }
 
@@ -237,6 +252,7 @@ fn a_pool_can_be_given_more_seats_and_fewer() {
     assert_eq!(stage.ready_of(1), 4);
     stage.act(|children, now| children.scale("mail", 1, now).expect("the pool exists"));
     assert_eq!((stage.ready_of(1), stage.with_state(State::Quiet).len()), (1, 3));
+    stage.everybody_still();
     assert!(stage.children.is_settled());
     assert_eq!(stage.children.scale("sms", 1, stage.now), None);
 }
@@ -325,6 +341,7 @@ fn a_generation_one_of_whose_ready_workers_dies_before_it_serves_is_dropped_and_
         None,
         "the seats of generation 1 do not wait"
     );
+    stage.everybody_still();
     assert!(stage.children.is_settled());
 }
 
@@ -397,5 +414,6 @@ fn a_generation_is_settled_whatever_becomes_of_the_next_one() {
         "generation 2 serves one of two seats"
     );
     stage.everybody_ready();
+    stage.everybody_still();
     assert!(stage.children.is_settled());
 }
