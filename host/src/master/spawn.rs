@@ -14,10 +14,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nix::{
-    fcntl::{FcntlArg, FdFlag, fcntl},
-    libc,
-};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::{handover, notify};
 
@@ -62,12 +59,4 @@ pub fn spawn(inherited: &[BorrowedFd<'_>], output: File) -> io::Result<(u32, Uni
 pub fn keep_across_exec(descriptor: impl AsFd) -> io::Result<RawFd> {
     fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(descriptor.as_fd().as_raw_fd())
-}
-
-/// `SIGSEGV` and its like by number, for the log.
-pub fn signal_name(number: libc::c_int) -> String {
-    nix::sys::signal::Signal::try_from(number).map_or_else(
-        |_| format!("signal {number}"),
-        |signal| signal.as_str().to_owned(),
-    )
 }
