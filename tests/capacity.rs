@@ -1,11 +1,14 @@
 //! Pausing pools and changing how many workers they have, by command and by signal.
 
+use std::fs;
+
 use asynccall_client::protocol::JobState;
 use nix::sys::signal::Signal;
 
 use crate::support::{
     Beanstalkd, Daemon, Host,
     daemon::{slots, workers},
+    plugin,
 };
 
 #[track_caller]
@@ -117,4 +120,43 @@ fn an_unknown_pool_and_no_workers_are_refused() {
     error: found 0 workers, wanted 1 to 1024
       hint: `pause` stops a pool
     ");
+}
+
+#[test]
+fn more_slots_than_the_scoreboard_has_room_for_are_refused_with_the_numbers() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let config = "[[pool]]\nname = 'wide'\ntubes = ['w']\nslots = 40\n[[pool]]\nname = 'other'\ntubes = ['o']\nslots = 8\n";
+    let daemon = Host::new(&queue).plugin("echo").config(config).start();
+    let refused = daemon.run(&["scale", "wide", "820"]);
+    assert_eq!(refused.code, Some(64));
+    insta::assert_snapshot!(refused.err, @"error: found 32808 slots in all workers (820 workers with 40 slots each, and 8 slots of other pools), wanted at most 32768");
+    daemon.run(&["scale", "other", "2"]).succeeded();
+}
+
+#[test]
+fn a_pool_is_not_scaled_while_a_generation_is_on_its_way() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = Host::new(&queue).tube("t").load(plugin("stillborn"));
+    let switch = host.path("slow");
+    let config = format!(
+        "[handler.stillborn]\nhow = 'hang'\nwhen = '{}'\n",
+        switch.display()
+    );
+    let daemon = host.config(&config).start();
+    fs::write(&switch, "").expect("the file is made");
+    daemon.run(&["reload"]).succeeded();
+    let refused = daemon.run(&["scale", "default", "2"]);
+    assert_eq!(refused.code, Some(1));
+    insta::assert_snapshot!(refused.err, @r"
+    error: generation 2 is on its way and brings its own number of workers
+      hint: scale again when it serves
+    ");
+    daemon.signal(Signal::SIGTTIN);
+    daemon.wait_for_line(&["cannot scale", "generation 2 is on its way"]);
+    assert_eq!(
+        workers(&daemon.status())
+            .filter(|worker| worker["generation"] == 1)
+            .count(),
+        1
+    );
 }

@@ -8,6 +8,7 @@ mod support;
 
 mod abi;
 mod capacity;
+mod crash_loops;
 mod lifecycle;
 mod limits;
 mod logs;

@@ -1,10 +1,13 @@
 //! `max_request`: workers are replaced after a number of jobs, smoothly.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::{Child, Stdio},
+};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Beanstalkd, Host, daemon::workers};
+use crate::support::{Beanstalkd, Daemon, Host, daemon::workers, eventually};
 
 #[test]
 fn a_worker_that_reached_max_request_is_replaced_and_no_job_is_lost() {
@@ -91,4 +94,123 @@ fn max_request_of_zero_replaces_nobody() {
     queue.put_all("t", (0..1500).map(|number| number.to_string()));
     daemon.wait_for_total("done", 1500);
     assert_eq!(daemon.lines_with(&["starting"]).len(), 1);
+}
+
+/// Eight workers, replaced one at a time after some 60 jobs each, and a queue that never runs empty.
+struct UnderLoad {
+    queue: Beanstalkd,
+    daemon: Daemon,
+    put: u64,
+    /// The pids that were seen ready, by worker number.
+    seen: BTreeMap<u64, BTreeSet<u64>>,
+    fewest_ready: usize,
+}
+
+impl UnderLoad {
+    fn start() -> Option<UnderLoad> {
+        let queue = Beanstalkd::start()?;
+        let host = Host::new(&queue).plugin("echo").tube("t").workers(8);
+        let daemon = host.flag("--max-request=60").flag("--min-lifetime=0");
+        let daemon = daemon.log_level("info").start();
+        Some(UnderLoad {
+            daemon,
+            queue,
+            put: 0,
+            seen: BTreeMap::new(),
+            fewest_ready: 8,
+        })
+    }
+
+    /// Fills the queue up and looks at the workers once.
+    fn look(&mut self) -> Value {
+        let waiting = self.queue.tube_stat("t", "current-jobs-ready");
+        let missing = 100_u64.saturating_sub(waiting);
+        self.queue
+            .put_all("t", (0..missing).map(|_| r#"{"sleep_ms": 2}"#));
+        self.put += missing;
+        let status = self.daemon.status();
+        let ready = || workers(&status).filter(|worker| worker["state"] == "ready");
+        self.fewest_ready = self.fewest_ready.min(ready().count());
+        for worker in ready() {
+            let number = |key: &str| worker[key].as_u64().expect("a number");
+            self.seen.entry(number("nr")).or_default().insert(number("pid"));
+        }
+        status
+    }
+
+    /// Every job was done once, and at no moment were there fewer than seven ready workers or more than so
+    /// many that started.
+    fn finish(self, most_starting: usize) {
+        let (daemon, put) = (&self.daemon, self.put);
+        daemon.wait_for_total("done", put);
+        assert_eq!(
+            daemon.status()["totals"],
+            json!({"done": put, "released": 0, "buried": 0, "failed": 0, "crashed": 0})
+        );
+        assert_eq!(self.queue.stat("cmd-delete"), put, "each job was deleted once");
+        assert!(self.fewest_ready >= 7, "{} were ready", self.fewest_ready);
+        let (fewest_ready, most) = extremes(&daemon.log(), 8);
+        assert!(fewest_ready >= 7, "{fewest_ready} were ready");
+        assert!(most <= most_starting, "{most} started at one time");
+    }
+}
+
+/// By the log, from the moment on when `full` workers were ready: how many were ready at least, and how many
+/// were starting at most.
+fn extremes(log: &str, full: usize) -> (usize, usize) {
+    let (mut ready, mut starting) = (BTreeSet::new(), BTreeSet::new());
+    let (mut fewest_ready, mut most_starting) = (usize::MAX, 0);
+    for line in log.lines() {
+        let pid = line.split_whitespace().find_map(|word| word.strip_prefix("pid="));
+        let Some(pid) = pid.map(str::to_owned) else {
+            continue;
+        };
+        if line.ends_with(" starting") {
+            starting.insert(pid);
+        } else if line.ends_with(" ready") {
+            starting.remove(&pid);
+            ready.insert(pid);
+        } else if line.ends_with(" quiet") || line.ends_with(" gone") || line.ends_with(" died") {
+            starting.remove(&pid);
+            ready.remove(&pid);
+        }
+        if fewest_ready < usize::MAX || ready.len() >= full {
+            fewest_ready = fewest_ready.min(ready.len());
+            most_starting = most_starting.max(starting.len());
+        }
+    }
+    (fewest_ready, most_starting)
+}
+
+#[test]
+fn recycling_eight_workers_under_load_never_drops_below_seven_ready() {
+    let Some(mut load) = UnderLoad::start() else {
+        return;
+    };
+    eventually("every worker was replaced twice", || {
+        load.look();
+        let mut pids = load.seen.values().map(BTreeSet::len);
+        (load.seen.len() == 8 && pids.all(|pids| pids >= 3)).then_some(())
+    });
+    load.finish(1);
+}
+
+#[test]
+fn a_reload_under_load_never_drops_below_seven_of_eight_ready_workers() {
+    let Some(mut load) = UnderLoad::start() else {
+        return;
+    };
+    load.look();
+    let mut reload = load.daemon.command(&["reload", "--wait"]);
+    let mut reload: Child = reload.stdout(Stdio::null()).spawn().expect("it runs");
+    let ended = eventually("the reload ends", || {
+        load.look();
+        reload.try_wait().expect("it is our child")
+    });
+    assert!(ended.success());
+    let status = load.look();
+    let mut ready = workers(&status).filter(|worker| worker["state"] == "ready");
+    assert!(ready.all(|worker| worker["generation"] == 2), "{status}");
+    // The new generation's first worker starts beside one that is being replaced.
+    load.finish(2);
 }

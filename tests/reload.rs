@@ -170,7 +170,7 @@ fn a_reload_keeps_the_old_generation_when_the_new_handler_cannot_be_made() {
     ");
     insta::assert_snapshot!(refused_as("panic"), @r"
     exit 1
-    error: handler `stillborn` of libstillborn.so panicked when it was created: panicked at plugins/zoo/stillborn/src/lib.rs:34: the constructor gave up
+    error: handler `stillborn` of libstillborn.so panicked when it was created: panicked at plugins/zoo/stillborn/src/lib.rs:40: the constructor gave up
     ");
     insta::assert_snapshot!(refused_as("abort"), @r"
     exit 1

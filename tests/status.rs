@@ -56,6 +56,7 @@ fn the_status_has_exactly_the_documented_shape() {
                 "jobs": "number",
                 "slots": [busy, slot(Value::Null)],
             }],
+            "waiting": [],
         }],
         "totals": {"done": "number", "released": "number", "buried": "number", "failed": "number", "crashed": "number"},
     });

@@ -134,6 +134,8 @@ pub struct Pool {
     pub handler: Option<String>,
     /// Worker processes.
     pub worker_num: u32,
+    /// How many workers are replaced at one time, at least 1; each goes on until its successor is ready.
+    pub max_unavailable: u32,
     /// Jobs at once, each with a connection, in one worker.
     pub slots: u32,
     /// The longest wait of one reserve, in whole seconds.

@@ -205,6 +205,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --tube-naming <WORD>   names to watch a tube under, its own (plain) or the PHP client's: both, plain, crc32 [default: both]
           --handler <NAME>       handler of the jobs; needed if several are loaded
           --worker-num <N>       worker processes [default: 1]
+          --max-unavailable <N>  workers that are replaced at one time, each going on until its successor is ready [default: 1]
           --slots <N>            jobs at once in one worker [default: 1]
           --reserve-timeout <N>  longest wait of one reserve [default: 2 s]
           --max-request <N>      jobs after which a worker is replaced; 0 = never [default: 1000]

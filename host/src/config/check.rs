@@ -10,7 +10,7 @@ use super::problem::{Fault, Hint, Place, Report};
 use super::settings::Section;
 use super::sources::WantedFile;
 use super::{PluginRef, Plugins, Pool};
-use crate::ipc::scoreboard::ROWS;
+use crate::ipc::scoreboard::MOST_SLOTS;
 
 /// Where `key` was given, in the strongest of `layers`, or that it was not.
 fn place(section: Section, key: &'static str, layers: &[&Layer]) -> Place {
@@ -124,8 +124,7 @@ pub(super) fn pool(pool: &Pool, layers: &[&Layer], report: &mut Report) {
 pub(super) fn slots(pools: &[Pool], layers: &[&Layer], in_file: &[PoolLayer], report: &mut Report) {
     let slots = |pool: &Pool| u64::from(pool.worker_num) * u64::from(pool.slots);
     let sum: u64 = pools.iter().map(slots).sum();
-    let largest = ROWS as u64 / 2;
-    if sum <= largest {
+    if sum <= MOST_SLOTS as u64 {
         return;
     }
     let mut places = layers.to_vec();
@@ -138,7 +137,7 @@ pub(super) fn slots(pools: &[Pool], layers: &[&Layer], in_file: &[PoolLayer], re
         at,
         Fault::Value {
             found: format!("{sum} slots in all workers (`worker_num` times `slots`, over all pools)"),
-            wanted: format!("at most {largest}"),
+            wanted: format!("at most {MOST_SLOTS}"),
             hint: Hint::default(),
         },
     );

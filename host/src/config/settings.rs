@@ -238,6 +238,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Pool, "handler", Text, "", "handler of the jobs; needed if several are loaded").flag("handler"),
     Setting::new(Pool, "worker_num", Integer { min: 1, max: 1024 }, "1", "worker processes")
         .flag("worker-num").php("workerNum"),
+    Setting::new(Pool, "max_unavailable", Integer { min: 1, max: 1024 }, "1",
+        "workers that are replaced at one time, each going on until its successor is ready").flag("max-unavailable"),
     Setting::new(Pool, "slots", Integer { min: 1, max: 1024 }, "1", "jobs at once in one worker").flag("slots"),
     Setting::new(Pool, "reserve_timeout", Duration { unit: Seconds, min: 0, max: u32::MAX as u64 }, "2",
         "longest wait of one reserve").flag("reserve-timeout").php("reserveTimeout"),

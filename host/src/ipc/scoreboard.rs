@@ -29,6 +29,9 @@ use super::{VERSION, delays::AskedDelays, row::Row, suspects::Suspects};
 /// How many rows there are. Untouched rows cost no memory.
 pub const ROWS: usize = 65_536;
 
+/// The most slots that all workers may have: there is a row for each of them, and one for its successor.
+pub const MOST_SLOTS: usize = ROWS / 2;
+
 /// First bytes of the memory.
 const MAGIC: u64 = u64::from_ne_bytes(*b"acscore1");
 

@@ -13,7 +13,12 @@ use nix::sys::wait::WaitStatus;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
-use super::{Master, pidfile, processes::Process};
+use super::{
+    Master,
+    children::{self, Id},
+    pidfile,
+    processes::Process,
+};
 use crate::ipc::{
     row::{Activity, Counts, Row, State},
     suspects::{Sentence, Suspect},
@@ -106,7 +111,7 @@ impl Master {
     }
 
     /// Adds a dead worker's counts to the totals, logs how it ended, blames its job, and answers with why.
-    pub(super) fn account(&mut self, process: &Process) -> String {
+    pub(super) fn account(&mut self, id: Id, process: &Process) -> String {
         let mut counts = Counts::default();
         self.processes
             .rows(process)
@@ -128,9 +133,14 @@ impl Master {
             error!(worker = nr, "gen" = generation, pid, ended, jobs, "died");
         }
         self.account_for_jobs(process, &ended, orderly);
+        let worker = self.children.worker(id);
+        let how = match worker.map(|worker| worker.state) {
+            Some(children::State::Starting) => "ended before it was ready",
+            _ => "ended",
+        };
         process.said.clone().unwrap_or_else(|| match &process.last_line {
-            Some(line) => format!("the worker ended before it was ready: {ended}\n  its last line: {line}"),
-            None => format!("the worker ended before it was ready: {ended}"),
+            Some(line) => format!("the worker {how}: {ended}\n  its last line: {line}"),
+            None => format!("the worker {how}: {ended}"),
         })
     }
 

@@ -5,13 +5,17 @@
 
 use std::time::Instant;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     Failure, Master,
     children::{Id, State},
 };
-use crate::{control::Response, exit::Exit, ipc::ToWorker};
+use crate::{
+    control::Response,
+    exit::Exit,
+    ipc::{ToWorker, scoreboard::MOST_SLOTS},
+};
 
 /// The most workers that a pool can be given, as in the settings.
 const MOST_WORKERS: u32 = 1024;
@@ -59,30 +63,63 @@ impl Master {
         }
     }
 
-    /// Gives a pool another number of workers.
-    pub(super) fn scale(&mut self, pool: &str, workers: u32) -> Response {
-        if let Err(failure) = self.pools_named(Some(pool)) {
-            return failure.response();
+    /// Gives a pool another number of workers. Refused while a generation is on its way, which brings numbers
+    /// of its own.
+    pub(super) fn scale(&mut self, pool: &str, workers: u32) -> Result<Response, Failure> {
+        if let Some(generation) = self.children.rolling_out() {
+            let error = format!(
+                "generation {generation} is on its way and brings its own number of workers\n  hint: scale again when it serves"
+            );
+            return Err(Failure::new(Exit::Failed, error));
         }
+        self.pools_named(Some(pool))?;
         if !(1..=MOST_WORKERS).contains(&workers) {
             let error =
                 format!("found {workers} workers, wanted 1 to {MOST_WORKERS}\n  hint: `pause` stops a pool");
-            return Failure::new(Exit::Usage, error).response();
+            return Err(Failure::new(Exit::Usage, error));
         }
+        self.have_room(pool, workers)?;
         if let Some(effects) = self.children.scale(pool, workers, Instant::now()) {
             info!(pool, workers, "scaled");
             self.carry_out(effects);
         }
-        Response::Done {
+        Ok(Response::Done {
             text: format!("pool {pool}: {workers} workers"),
+        })
+    }
+
+    /// Whether all slots have room on the scoreboard, and once more for those that replace them.
+    fn have_room(&self, pool: &str, workers: u32) -> Result<(), Failure> {
+        let current = self.generations.get(&self.children.current());
+        let pools = current.map_or(&[][..], |generation| &generation.config.pools);
+        let (mut own, mut others) = (0, 0);
+        for settings in pools {
+            match settings.name == pool {
+                true => own = u64::from(settings.slots),
+                false => {
+                    let seats = self.children.seats(&settings.name).unwrap_or(0);
+                    others += u64::from(seats) * u64::from(settings.slots);
+                }
+            }
         }
+        let sum = u64::from(workers) * own + others;
+        if sum <= MOST_SLOTS as u64 {
+            return Ok(());
+        }
+        let error = format!(
+            "found {sum} slots in all workers ({workers} workers with {own} slots each, and {others} slots of other pools), wanted at most {MOST_SLOTS}"
+        );
+        Err(Failure::new(Exit::Usage, error))
     }
 
     /// Gives every pool so many workers more, or fewer, but never none.
     pub(super) fn scale_all(&mut self, by: i32) {
         for pool in self.pool_names() {
             let now = self.children.seats(&pool).unwrap_or(1);
-            self.scale(&pool, now.saturating_add_signed(by).clamp(1, MOST_WORKERS));
+            let wanted = now.saturating_add_signed(by).clamp(1, MOST_WORKERS);
+            if let Err(failure) = self.scale(&pool, wanted) {
+                warn!(pool, error = %failure, "cannot scale");
+            }
         }
     }
 

@@ -25,10 +25,14 @@ use std::{
 };
 
 mod backoff;
+mod effect;
 mod seating;
 
 use backoff::Backoffs;
 use seating::Seating;
+
+pub use backoff::Wait;
+pub use effect::Effect;
 
 /// One incarnation of a worker; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,62 +72,25 @@ pub struct Worker {
     still: bool,
 }
 
-/// What the master has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Start a worker process.
-    Spawn {
-        /// The new incarnation.
-        id: Id,
-        /// Name of its pool.
-        pool: String,
-        /// Its seat.
-        nr: u32,
-        /// Its generation.
-        generation: u64,
-    },
-    /// Let a ready worker reserve jobs. Once for each, and never before its generation serves.
-    Work(Id),
-    /// Tell a worker to be quiet.
-    Quiet(Id),
-    /// Kill a worker that has not begun to work.
-    Kill(Id),
-    /// Kill a worker that takes too long to begin.
-    Overdue(Id),
-    /// The generation has taken over.
-    Current(u64),
-    /// The generation could not start; the one before goes on.
-    Dropped {
-        /// The generation.
-        generation: u64,
-        /// What its worker said last.
-        error: String,
-    },
-    /// A worker of the generation that serves died before it was ready. Its seat is filled again.
-    SeatFailed {
-        /// The generation.
-        generation: u64,
-        /// What the worker said last.
-        error: String,
-    },
-    /// Nobody is left.
-    AllGone,
+/// What a generation asks of one pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolPlan {
+    /// How many workers it has.
+    pub seats: u32,
+    /// How many of them are replaced at one time while their predecessors go on, at least 1. A generation's
+    /// first worker comes on top.
+    pub max_unavailable: u32,
 }
-
-/// Name and number of seats of one pool.
-pub type Seats = BTreeMap<String, u32>;
 
 /// What a generation asks of its workers.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The pools and their seats.
-    pub seats: Seats,
+    /// The pools by name.
+    pub pools: BTreeMap<String, PoolPlan>,
     /// How long a worker may take to become ready.
     pub start_timeout: Duration,
 }
 
-/// How many workers of a pool are replaced at one time while their predecessors go on.
-const REPLACED_AT_ONCE: usize = 4;
 struct Rollout {
     generation: u64,
     plan: Plan,
@@ -196,13 +163,19 @@ impl Children {
 
     /// Gives a pool another number of seats, until the next generation. Nothing where there is no such pool.
     pub fn scale(&mut self, pool: &str, seats: u32, now: Instant) -> Option<Vec<Effect>> {
-        *self.plan.seats.get_mut(pool)? = seats;
+        self.plan.pools.get_mut(pool)?.seats = seats;
         Some(self.next(now))
     }
 
     /// How many seats a pool has.
     pub fn seats(&self, pool: &str) -> Option<u32> {
-        self.plan.seats.get(pool).copied()
+        self.plan.pools.get(pool).map(|plan| plan.seats)
+    }
+
+    /// The seats of a pool that wait because their workers died, in order.
+    pub fn waits(&self, pool: &str) -> impl Iterator<Item = Wait<'_>> {
+        let seats = self.seats(pool).unwrap_or(0);
+        self.backoffs.waits(pool).filter(move |wait| wait.nr < seats)
     }
 
     /// A worker wants a successor.
@@ -243,7 +216,16 @@ impl Children {
                     State::Ready => now.duration_since(worker.since),
                     _ => Duration::ZERO,
                 };
-                self.backoffs.add(&worker.pool, worker.nr, lived, now);
+                let (failures, delay) = self.backoffs.add(&worker.pool, worker.nr, lived, error, now);
+                if !self.stopping {
+                    effects.push(Effect::Waits {
+                        pool: worker.pool,
+                        nr: worker.nr,
+                        failures,
+                        delay,
+                        error: error.to_owned(),
+                    });
+                }
             }
         }
         effects.extend(self.next(now));
@@ -285,9 +267,6 @@ impl Children {
             self.set_to_work(&mut effects);
         }
         self.dismiss(&mut effects);
-        if self.stopping && self.workers.is_empty() {
-            effects.push(Effect::AllGone);
-        }
         effects
     }
 
@@ -327,7 +306,7 @@ impl Children {
         let first: BTreeMap<&str, State> = of_rollout
             .map(|worker| (worker.pool.as_str(), worker.state))
             .collect();
-        let pools = rollout.plan.seats.keys();
+        let pools = rollout.plan.pools.keys();
         let missing: Vec<String> = pools
             .filter(|pool| !first.contains_key(pool.as_str()))
             .cloned()
@@ -345,17 +324,21 @@ impl Children {
     }
 
     /// Starts workers for seats that nobody serves, unless they wait.
+    ///
+    /// A seat where nobody works is filled at once; one whose last worker goes on may have to wait for its turn.
     fn fill_seats(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         // What is over must not be waited for again, whether or not the seat is filled now.
         self.backoffs.pass(now);
         for (pool, seats) in self.seating().pools() {
-            let mut starting = seats.iter().filter(|seat| seat.is_starting).count();
+            let replaced = seats.iter().filter(|seat| seat.is_worked && seat.is_starting);
+            let mut replaced = replaced.count() as u32;
+            let most = self.plan.pools.get(pool).map_or(1, |plan| plan.max_unavailable);
             for (nr, seat) in (0..).zip(seats) {
-                let is_late = seat.is_worked && starting >= REPLACED_AT_ONCE;
-                if seat.server.is_some() || seat.is_starting || is_late || self.backoffs.waits(pool, nr) {
+                let is_late = seat.is_worked && replaced >= most;
+                if seat.server.is_some() || seat.is_starting || is_late || self.backoffs.holds(pool, nr) {
                     continue;
                 }
-                starting += 1;
+                replaced += u32::from(seat.is_worked);
                 self.spawn(pool.to_owned(), nr, self.current, now, effects);
             }
         }
@@ -401,7 +384,7 @@ impl Children {
     }
 
     fn seating(&self) -> Seating {
-        Seating::of(&self.plan.seats, self.current, self.workers())
+        Seating::of(&self.plan.pools, self.current, self.workers())
     }
 
     fn spawn(&mut self, pool: String, nr: u32, generation: u64, now: Instant, effects: &mut Vec<Effect>) {

@@ -14,7 +14,10 @@ use crate::{
     },
 };
 
-use super::{Failure, children::Plan};
+use super::{
+    Failure,
+    children::{Plan, PoolPlan},
+};
 
 /// Settings and plugins, checked against each other.
 #[derive(Debug)]
@@ -83,12 +86,7 @@ impl Generation {
     /// What it asks of its workers.
     pub fn plan(&self) -> Plan {
         Plan {
-            seats: self
-                .config
-                .pools
-                .iter()
-                .map(|pool| (pool.name.clone(), pool.worker_num))
-                .collect(),
+            pools: self.config.pools.iter().map(pool_plan).collect(),
             start_timeout: self.config.daemon.start_timeout,
         }
     }
@@ -116,6 +114,14 @@ impl Generation {
             .cloned()
             .unwrap_or_default()
     }
+}
+
+fn pool_plan(pool: &config::Pool) -> (String, PoolPlan) {
+    let plan = PoolPlan {
+        seats: pool.worker_num,
+        max_unavailable: pool.max_unavailable,
+    };
+    (pool.name.clone(), plan)
 }
 
 fn request(plugins: &config::Plugins) -> Request {

@@ -214,7 +214,9 @@ impl Master {
             Request::Rollback => return self.roll_back_and_answer(call.reply),
             Request::Pause { pool } => self.pause(pool.as_deref(), true),
             Request::Resume { pool } => self.pause(pool.as_deref(), false),
-            Request::Scale { pool, workers } => self.scale(&pool, workers),
+            Request::Scale { pool, workers } => self
+                .scale(&pool, workers)
+                .unwrap_or_else(|failure| failure.response()),
             Request::Stop => {
                 self.stop_in_order();
                 Response::Instance(self.instance())

@@ -389,7 +389,7 @@ impl Master {
                 );
                 process.last_line = Some(line);
             }
-            let reason = self.account(&process);
+            let reason = self.account(id, &process);
             self.processes.give_back(process.rows.clone());
             let effects = self.children.gone(id, &reason, Instant::now());
             self.carry_out(effects);

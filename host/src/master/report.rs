@@ -1,5 +1,7 @@
 //! The answer of `status`, made from the bookkeeping and the scoreboard.
 
+use std::time::Instant;
+
 use super::{
     Master,
     processes::{Process, state_name},
@@ -53,10 +55,24 @@ impl Master {
                     tubes: pool.tubes.clone(),
                     handler: generation.handler(&pool.name).to_owned(),
                     workers: self.workers(&pool.name),
+                    waiting: self.waiting(&pool.name),
                 });
             }
         }
         pools
+    }
+
+    fn waiting(&self, pool: &str) -> Vec<status::Waiting> {
+        let now = Instant::now();
+        let waits = self.children.waits(pool);
+        waits
+            .map(|wait| status::Waiting {
+                nr: wait.nr,
+                failures: wait.failures,
+                next_start_s: wait.until.saturating_duration_since(now).as_millis() as f64 / 1000.0,
+                error: wait.error.to_owned(),
+            })
+            .collect()
     }
 
     fn workers(&self, pool: &str) -> Vec<status::Worker> {

@@ -129,7 +129,15 @@ impl Master {
                     let error = format!("generation {generation} serves, but a worker of it died: {error}");
                     self.refuse_waiting(generation, &Failure::new(Exit::Failed, error));
                 }
-                Effect::AllGone => {}
+                Effect::Waits {
+                    pool,
+                    nr,
+                    failures,
+                    delay,
+                    error,
+                } => {
+                    warn!(worker = nr, pool, failures, delay = ?delay, error, "the worker's seat waits before it is filled again")
+                }
             }
         }
         self.forget_generations();

@@ -51,6 +51,21 @@ pub struct Pool {
     pub handler: String,
     /// Its workers, those of older generations that still finish included.
     pub workers: Vec<Worker>,
+    /// Workers that died and are not started again yet.
+    pub waiting: Vec<Waiting>,
+}
+
+/// A worker that died and is not started again yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Its number in the pool.
+    pub nr: u32,
+    /// How often in a row it has died.
+    pub failures: u32,
+    /// Seconds until the next start.
+    pub next_start_s: f64,
+    /// Why it died last.
+    pub error: String,
 }
 
 /// One worker process.
@@ -133,6 +148,9 @@ impl Display for Status {
             for worker in &pool.workers {
                 write!(f, "  {worker}")?;
             }
+            for waiting in &pool.waiting {
+                writeln!(f, "  {waiting}")?;
+            }
         }
         let Totals {
             done,
@@ -146,6 +164,28 @@ impl Display for Status {
             "totals done {done} released {released} buried {buried} failed {failed} crashed {crashed}"
         )
     }
+}
+
+impl Display for Waiting {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Waiting {
+            nr,
+            failures,
+            next_start_s,
+            error,
+        } = self;
+        let error = one_line(error);
+        write!(
+            f,
+            "worker {nr} waits {next_start_s:.1} s after {failures} failures in a row: {error}"
+        )
+    }
+}
+
+/// A text of several lines as one.
+fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join("; ")
 }
 
 impl Display for Worker {

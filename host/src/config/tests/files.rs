@@ -40,6 +40,7 @@ tubes = ["a", "b"]
 tube_naming = "crc32"
 handler = "mailer"
 worker_num = 4
+max_unavailable = 19
 slots = 5
 reserve_timeout = 6
 max_request = 112111111112
@@ -86,6 +87,7 @@ fn every_key_of_the_file_has_its_field() {
     };
     assert_eq!((mail.name.as_str(), mail.worker_num, mail.slots), ("mail", 4, 5));
     assert_eq!((mail.max_request, mail.max_attempts), (112_111_111_112, 10));
+    assert_eq!((mail.max_unavailable, rest.max_unavailable), (19, 1));
     assert_eq!(
         (mail.cron, mail.backoff.first),
         (Duration::from_millis(9), Duration::from_secs(11))

@@ -22,6 +22,7 @@ fn the_defaults_are_those_of_the_php_library() {
     assert_eq!(pool.name, "default");
     assert_eq!(pool.tubes, ["async_call_test"]);
     assert_eq!((pool.worker_num, pool.slots, pool.max_request), (1, 1, 1000));
+    assert_eq!(pool.max_unavailable, 1);
     assert_eq!(pool.reserve_timeout, Duration::from_secs(2));
     assert_eq!(pool.cron, Duration::from_millis(200));
     assert_eq!(pool.min_lifetime, Duration::from_secs(60));

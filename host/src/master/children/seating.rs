@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Id, Seats, State, Worker};
+use super::{Id, PoolPlan, State, Worker};
 
 /// One seat of the current plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,15 +21,18 @@ pub(super) struct Seating {
 }
 
 impl Seating {
-    /// Seats everybody who has a seat in `seats`.
+    /// Seats everybody who has a seat in `plan`.
     pub(super) fn of<'a>(
-        seats: &Seats,
+        plan: &BTreeMap<String, PoolPlan>,
         current: u64,
         workers: impl Iterator<Item = (Id, &'a Worker)>,
     ) -> Seating {
-        let empty = |(pool, count): (&String, &u32)| (pool.clone(), vec![Seat::default(); *count as usize]);
+        let empty = |(pool, plan): (&String, &PoolPlan)| {
+            let seats = vec![Seat::default(); plan.seats as usize];
+            (pool.clone(), seats)
+        };
         let mut seating = Seating {
-            pools: seats.iter().map(empty).collect(),
+            pools: plan.iter().map(empty).collect(),
         };
         // In ascending order, so that the newest is the last.
         for (id, worker) in workers {

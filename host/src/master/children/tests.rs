@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::{
     backoff::{FIRST_BACKOFF, LONGEST_BACKOFF, STEADY},
     *,
@@ -5,13 +7,19 @@ use super::{
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How many workers of a pool are replaced at one time.
+const MAX_UNAVAILABLE: u32 = 3;
+
 fn plan(pools: &[(&str, u32)]) -> Plan {
-    let seats = pools
-        .iter()
-        .map(|(pool, seats)| ((*pool).to_owned(), *seats))
-        .collect();
+    let of_pool = |(pool, seats): &(&str, u32)| {
+        let plan = PoolPlan {
+            seats: *seats,
+            max_unavailable: MAX_UNAVAILABLE,
+        };
+        ((*pool).to_owned(), plan)
+    };
     Plan {
-        seats,
+        pools: pools.iter().map(of_pool).collect(),
         start_timeout: START_TIMEOUT,
     }
 }
@@ -135,7 +143,7 @@ fn a_new_generation_takes_over_seat_by_seat_and_no_seat_is_ever_without_a_ready_
         "the old one goes on while the new one loads"
     );
     while let Some(id) = stage.with_state(State::Starting).first().copied() {
-        assert!(stage.with_state(State::Starting).len() <= REPLACED_AT_ONCE);
+        assert!(stage.with_state(State::Starting).len() <= MAX_UNAVAILABLE as usize);
         stage.act(|children, now| children.ready(id, now));
         assert_eq!(stage.ready_of(1) + stage.ready_of(2), 9);
     }
@@ -201,12 +209,63 @@ fn a_seat_whose_worker_keeps_dying_waits_longer_each_time_and_recovers() {
         stage.act(Children::next);
         stage.everybody_ready();
     }
-    assert_eq!(waits[..3], [FIRST_BACKOFF, FIRST_BACKOFF * 2, FIRST_BACKOFF * 4]);
-    assert_eq!(waits.last(), Some(&LONGEST_BACKOFF));
+    let full = (0..12).map(|failure| (FIRST_BACKOFF * (1 << failure)).min(LONGEST_BACKOFF));
+    for (wait, full) in waits.iter().zip(full) {
+        assert!((full * 3 / 4..=full).contains(wait), "{wait:?} of {full:?}");
+    }
     stage.now += STEADY;
     let id = stage.with_state(State::Ready)[0];
     stage.act(|children, now| children.gone(id, "SIGSEGV", now));
-    assert_eq!(stage.children.deadline(), Some(stage.now + FIRST_BACKOFF));
+    assert!(stage.children.deadline() <= Some(stage.now + FIRST_BACKOFF));
+}
+
+#[test]
+fn seats_that_failed_together_wait_apart() {
+    let mut stage = Stage::serving(&[("mail", 9)]);
+    for id in stage.with_state(State::Ready) {
+        stage.act(|children, now| children.gone(id, "SIGSEGV", now));
+    }
+    let ends: BTreeSet<Instant> = stage.children.waits("mail").map(|wait| wait.until).collect();
+    assert_eq!(ends.len(), 9);
+}
+
+#[test]
+fn a_wait_is_told_when_it_begins_and_seen_until_it_is_over() {
+    let mut stage = Stage::serving(&[("mail", 2)]);
+    let id = stage.with_state(State::Ready)[1];
+    stage.act(|children, now| children.gone(id, "SIGSEGV", now));
+    let seen: Vec<_> = stage.children.waits("mail").collect();
+    let [wait] = seen.as_slice() else {
+        panic!("{seen:?}")
+    };
+    assert_eq!((wait.nr, wait.failures, wait.error), (1, 1, "SIGSEGV"));
+    let told = Effect::Waits {
+        pool: "mail".into(),
+        nr: 1,
+        failures: 1,
+        delay: wait.until - stage.now,
+        error: "SIGSEGV".into(),
+    };
+    assert_eq!(stage.log, [told]);
+    stage.now = wait.until;
+    stage.act(Children::next);
+    assert_eq!(stage.children.waits("mail").count(), 0);
+    assert_eq!(stage.children.waits("sms").count(), 0);
+}
+
+#[test]
+fn empty_seats_are_filled_at_once_however_few_may_be_replaced() {
+    let mut stage = Stage::serving(&[("mail", 9)]);
+    let ready = stage.with_state(State::Ready);
+    for id in &ready[..5] {
+        stage.act(|children, now| children.retire(*id, now));
+    }
+    assert_eq!(stage.with_state(State::Starting).len(), MAX_UNAVAILABLE as usize);
+    stage.act(|children, now| children.scale("mail", 20, now).expect("the pool exists"));
+    assert_eq!(
+        stage.with_state(State::Starting).len(),
+        MAX_UNAVAILABLE as usize + 11
+    );
 }
 
 #[test]
@@ -237,10 +296,9 @@ fn stopping_kills_who_is_starting_quiets_who_works_and_ends_when_all_are_gone() 
         .count();
     assert_eq!((kills, quiets), (1, 2));
     for id in stage.with_state(State::Quiet) {
-        assert!(!stage.log.contains(&Effect::AllGone));
         stage.act(|children, now| children.gone(id, "", now));
     }
-    assert_eq!(stage.log.last(), Some(&Effect::AllGone));
+    assert_eq!((stage.spawned(), stage.children.workers().count()), (1, 0));
     assert_eq!(stage.children.deadline(), None);
 }
 
@@ -369,12 +427,12 @@ fn a_wait_that_is_over_is_no_deadline_although_its_seat_cannot_be_filled_yet() {
     stage.act(|children, now| children.ready(first, now));
     let dies = stage.with_state(State::Starting)[0];
     stage.act(|children, now| children.gone(dies, "SIGSEGV", now));
-    assert_eq!(stage.with_state(State::Starting).len(), REPLACED_AT_ONCE);
+    assert_eq!(stage.with_state(State::Starting).len(), MAX_UNAVAILABLE as usize);
     stage.now = stage.children.deadline().expect("its seat waits");
     stage.act(Children::next);
     assert_eq!(
         stage.with_state(State::Starting).len(),
-        REPLACED_AT_ONCE,
+        MAX_UNAVAILABLE as usize,
         "its predecessor goes on"
     );
     let deadline = stage.children.deadline();

@@ -1,6 +1,8 @@
 //! Fails while its handler is made, in the way that its configuration names. For tests.
+//!
+//! With `when`, a path, it does so only while there is something at that path.
 
-use std::{process, thread};
+use std::{path::PathBuf, process, thread};
 
 use plugin_api::prelude::*;
 
@@ -8,6 +10,7 @@ use plugin_api::prelude::*;
 #[serde(deny_unknown_fields)]
 struct Config {
     how: How,
+    when: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -25,10 +28,13 @@ struct Stillborn;
 impl Handler for Stillborn {
     type Config = Config;
     type Payload = ();
-    const DESCRIPTION: &'static str = "Is never made";
+    const DESCRIPTION: &'static str = "Is not made";
 
     #[allow(clippy::print_stderr, reason = "an abort's last words are what is tested")]
     fn new(config: Config) -> Result<Self> {
+        if config.when.is_some_and(|path| !path.exists()) {
+            return Ok(Stillborn);
+        }
         match config.how {
             How::Refuse => Err("there is no database".into()),
             How::Panic => panic!("the constructor gave up"),
