@@ -33,4 +33,5 @@ mod status;
 mod supervision;
 mod tubes;
 mod turmoil;
+mod watch;
 mod wire;

@@ -77,6 +77,8 @@ pub struct Plugins {
     pub drop_in: Vec<PathBuf>,
     /// Load plugins that other users could have changed.
     pub allow_unsafe: bool,
+    /// Reload when a plugin has changed.
+    pub watch: bool,
 }
 
 /// How a plugin was named.

@@ -1,6 +1,9 @@
 //! Processes of the daemon, seen from outside.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -54,4 +57,31 @@ pub(crate) fn cpu_ticks(pid: u32) -> u64 {
     let fields = text.rsplit_once(')').expect("a stat line").1;
     let times = fields.split_whitespace().skip(11).take(2);
     times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+}
+
+/// How often the threads of a process have waited for something and were woken (`voluntary_ctxt_switches` of
+/// proc_pid_status(5)).
+pub(crate) fn wake_ups(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process exists");
+    let of_task = |task: PathBuf| {
+        // A thread that has ended since counts no more.
+        let text = fs::read_to_string(task.join("status")).unwrap_or_default();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.map_or(0, |count| count.trim().parse().expect("a number"))
+    };
+    tasks.flatten().map(|task| of_task(task.path())).sum::<u64>()
+}
+
+/// How many directories and files a process watches (proc_pid_fdinfo(5)).
+pub(crate) fn inotify_watches(pid: u32) -> usize {
+    let open = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("the process exists");
+    let watches = open.flatten().map(|descriptor| {
+        let text = fs::read_to_string(descriptor.path()).unwrap_or_default();
+        text.lines()
+            .filter(|line| line.starts_with("inotify wd:"))
+            .count()
+    });
+    watches.sum()
 }

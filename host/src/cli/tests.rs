@@ -195,6 +195,8 @@ fn the_help_shows_default_and_unit_of_every_flag() {
               load every `*.so` in this directory, besides those of the file; repeatable
           --allow-unsafe-plugins[=<true|false>]
               load plugins that other users could have changed
+          --watch[=<true|false>]
+              reload when a plugin has changed
 
     Queue:
           --host <HOST>  beanstalkd's host, or unix:PATH [default: 127.0.0.1]

@@ -224,6 +224,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Plugins, "dirs", PathList, "", "where plugins are looked up by name"),
     Setting::new(Plugins, "allow_unsafe", Switch, "false",
         "load plugins that other users could have changed").flag("allow-unsafe-plugins"),
+    Setting::new(Plugins, "watch", Switch, "false", "reload when a plugin has changed").flag("watch"),
 
     Setting::new(Queue, "host", Host, "127.0.0.1", "beanstalkd's host, or unix:PATH").flag("host").php("host"),
     Setting::new(Queue, "port", Integer { min: 1, max: 65535 }, "11300", "beanstalkd's port")

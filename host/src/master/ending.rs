@@ -104,6 +104,7 @@ impl Master {
             self.outputs.deadline(),
             self.manager.deadline(),
             self.next_overrun_look(),
+            self.plugin_look(),
         ];
         own.into_iter().chain(others.into_iter().flatten()).min()
     }
@@ -136,6 +137,7 @@ impl Master {
             }) if now >= *now_at => self.leave_now(now),
             Some(_) => {}
         }
+        self.look_at_plugins(now);
     }
 
     pub(super) fn end(self, ending: Ending) -> Result<(), Failure> {

@@ -83,6 +83,11 @@ impl Generation {
         }
     }
 
+    /// What was asked for, of which the plugins are what it meant when it was prepared.
+    pub fn request(&self) -> Request {
+        request(&self.config.plugins)
+    }
+
     /// What it asks of its workers.
     pub fn plan(&self) -> Plan {
         Plan {

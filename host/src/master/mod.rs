@@ -7,6 +7,7 @@
 //! - [`children`]: who exists and what has to happen next, without doing it,
 //! - [`generation`]: settings and staged plugins,
 //! - [`rollout`]: how a generation takes over, and what a reload answers,
+//! - [`watch`]: reloading when the plugins change,
 //! - [`spawn`], [`processes`], [`output`]: worker processes, their links, rows and output,
 //! - [`autopsy`]: what is learnt from a dead worker,
 //! - [`capacity`]: pausing pools and changing their size,
@@ -50,6 +51,7 @@ mod report;
 mod rollout;
 pub mod spawn;
 mod start;
+mod watch;
 
 use autopsy::Certificates;
 use children::{Children, Id};
@@ -62,6 +64,7 @@ use pidfile::{PidFile, PidFileError};
 use processes::Processes;
 use rollout::Waiting;
 use start::Places;
+use watch::PluginWatch;
 
 pub use start::run;
 
@@ -110,6 +113,8 @@ enum Event {
     FromWorker(Id, ToMaster),
     LinkClosed(Id),
     Output,
+    /// Something has changed where plugins are looked for.
+    Plugins,
     Call(Call),
 }
 
@@ -139,6 +144,7 @@ pub struct Master {
     places: Places,
     manager: Manager,
     looked_for_overruns: Instant,
+    watch: PluginWatch,
     /// By number: the current one, one on its way, and those whose workers still finish.
     generations: BTreeMap<u64, Generation>,
     last_generation: u64,
@@ -198,6 +204,7 @@ impl Master {
                 self.bury_the_gone();
             }
             Event::Output => self.outputs.grown(Instant::now()),
+            Event::Plugins => self.watch.changed(Instant::now()),
             Event::Call(call) => self.answer(call),
         }
     }

@@ -65,6 +65,7 @@ impl Master {
         log::reopen();
         let number = self.last_generation + 1;
         let generation = Generation::prepare(number, &self.sources)?;
+        self.watch.loaded(&generation);
         info!("gen" = number, "reload: loading the new generation");
         self.begin(generation);
         Ok(number)
@@ -181,6 +182,7 @@ impl Master {
         info!("gen" = generation, "serving");
         self.previous = self.serving.replace(generation);
         self.manager.ready(generation);
+        self.follow_plugins();
         if let Some(starter) = self.starter.take() {
             starter.ready();
         }

@@ -27,6 +27,7 @@ use super::{
     output::Outputs,
     pidfile::{self, PidFile},
     processes::Processes,
+    watch::PluginWatch,
 };
 use crate::{
     config::{Daemon, Sources},
@@ -95,6 +96,7 @@ fn run_unwatched(
         listen(&events).map_err(|error| Failure::cannot("install signal handlers", error))?;
         let outputs = watch_outputs(&places.state_dir, &events)
             .map_err(|error| Failure::cannot("use the state directory", error))?;
+        let plugins_changed = notified_of(&events, || Event::Plugins);
         let server = serve_control(&places.socket, &events)?;
         let mut master = Master {
             sources,
@@ -112,6 +114,7 @@ fn run_unwatched(
             places,
             manager: Manager::of_process(),
             looked_for_overruns: Instant::now(),
+            watch: PluginWatch::new(plugins_changed),
             generations: BTreeMap::new(),
             last_generation: 0,
             serving: None,
@@ -130,6 +133,7 @@ fn run_unwatched(
             version = env!("CARGO_PKG_VERSION"),
             "master started"
         );
+        master.watch.loaded(&first);
         master.begin(first);
         master.remember_suspects();
         let ending = master.serve(&mut inbox).await;
@@ -186,19 +190,23 @@ fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
 }
 
 fn watch_outputs(directory: &Path, events: &mpsc::UnboundedSender<Event>) -> io::Result<Outputs> {
-    let grown = Arc::new(Notify::new());
-    let notified = grown.clone();
-    let outputs = Outputs::new(directory, move || grown.notify_one())?;
-    let events = events.clone();
+    let grown = notified_of(events, || Event::Output);
+    Outputs::new(directory, move || grown.notify_one())
+}
+
+/// What other threads notify turns into an event. What comes before the event is taken counts once.
+fn notified_of(events: &mpsc::UnboundedSender<Event>, event: fn() -> Event) -> Arc<Notify> {
+    let notify = Arc::new(Notify::new());
+    let (notified, events) = (notify.clone(), events.clone());
     tokio::spawn(async move {
         loop {
             notified.notified().await;
-            if events.send(Event::Output).is_err() {
+            if events.send(event()).is_err() {
                 break;
             }
         }
     });
-    Ok(outputs)
+    notify
 }
 
 fn serve_control(path: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Server, Failure> {

@@ -260,6 +260,17 @@ impl PluginErrors {
     pub fn errors(&self) -> &[PluginError] {
         &self.0
     }
+
+    /// Whether all of it looks like files that are still being written.
+    pub fn are_of_unfinished_files(&self) -> bool {
+        let is_unfinished = |error: &PluginError| match error {
+            PluginError::Manifest { source, .. } => {
+                matches!(source, ManifestError::Empty | ManifestError::Truncated { .. })
+            }
+            error => matches!(error, PluginError::Changed { .. }),
+        };
+        self.0.iter().all(is_unfinished)
+    }
 }
 
 impl From<PluginError> for PluginErrors {

@@ -16,6 +16,7 @@
 //! - [`stage`]: the copy that is loaded, and its hash,
 //! - [`library`]: loading the copy and calling across the border,
 //! - [`registry`]: the search along directories, and names of handlers,
+//! - [`places`]: which directories to watch for changes of what is loaded,
 //! - [`error`]: every way in which this fails, as texts.
 //!
 //! Plugins are trusted code in the worker's uid: vetting guards against accidents
@@ -25,6 +26,7 @@ pub mod error;
 pub mod library;
 pub mod manifest;
 mod nearby;
+pub mod places;
 pub mod registry;
 pub mod stage;
 pub mod vet;

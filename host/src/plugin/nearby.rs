@@ -32,7 +32,8 @@ pub(super) fn libraries_in(dir: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-fn is_library(name: &OsStr) -> bool {
+/// Whether a file of this name counts as a plugin of its directory.
+pub(super) fn is_library(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.ends_with(b".so") && !name.starts_with(b".")
 }

@@ -10,7 +10,7 @@ mod search;
 mod tests;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -44,6 +44,14 @@ impl Catalog {
     /// What a worker needs that inherits the copies' descriptors.
     pub fn references(&self) -> Vec<StagedRef> {
         self.plugins.iter().map(Staged::reference).collect()
+    }
+
+    /// The content hashes of the plugins: two catalogs are the same code where these are the same.
+    pub fn hashes(&self) -> BTreeSet<String> {
+        self.plugins
+            .iter()
+            .map(|staged| staged.info.sha256.clone())
+            .collect()
     }
 }
 

@@ -20,6 +20,7 @@ load = ["./libmailer.so", "echo"]
 dirs = ["lib"]
 drop_in = "drop"
 allow_unsafe = true
+watch = true
 
 [handler.mailer]
 transport = "smtp"

@@ -52,7 +52,7 @@ fn the_defaults_are_those_of_the_php_library() {
     );
     assert_eq!(config.daemon.grace, Duration::from_secs(30));
     assert_eq!(config.daemon.start_timeout, Duration::from_secs(60));
-    assert!(!config.plugins.allow_unsafe);
+    assert!(!config.plugins.allow_unsafe && !config.plugins.watch);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn every_flag_and_its_variable_mean_the_same() {
 /// A value that differs from the default.
 fn text_of(key: &str) -> &'static str {
     match key {
-        "allow_unsafe" | "daemonize" => "true",
+        "allow_unsafe" | "daemonize" | "watch" => "true",
         "host" | "handler" | "name" | "tubes" | "load" | "drop_in" => "other",
         "pid_file" | "log_path" => "/other",
         "tube_naming" => "plain",
