@@ -49,6 +49,12 @@ pub trait Run<K>: Sized + Send + Sync + 'static {
     ///
     /// The handler's own.
     fn make(config: Self::Config) -> Result<Self>;
+    /// Has the handler look whether it can work.
+    ///
+    /// # Errors
+    ///
+    /// The handler's own.
+    fn check(&self) -> Result<()>;
     /// Decodes the payload and runs the job.
     ///
     /// # Errors
@@ -65,6 +71,10 @@ impl<H: Handler> Run<Blocking> for H {
 
     fn make(config: Self::Config) -> Result<Self> {
         H::new(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.self_check()
     }
 
     fn run(&self, job: &Job<'_>) -> Result {
@@ -93,6 +103,18 @@ impl<K, H: Run<K>> RawHandler for Adapter<K, H> {
             },
             Ok(Err(error)) => error.into(),
             Err(panic) => Outcome::new(Verdict::EXCEPTION, panic),
+        }
+    }
+
+    fn self_check(&self) -> RResult<(), CreateError> {
+        let Some(handler) = &self.handler else {
+            return RResult::RErr(refused(CreateFailure::FAILED, "the handler is gone".to_owned()));
+        };
+        match guard(0, || handler.check()) {
+            Ok(checked) => checked
+                .map_err(|error| refused(CreateFailure::FAILED, error.into_message()))
+                .into(),
+            Err(panic) => RResult::RErr(refused(CreateFailure::PANIC, panic)),
         }
     }
 }

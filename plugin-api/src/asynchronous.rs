@@ -27,6 +27,10 @@ impl<H: AsyncHandler> Run<Asynchronous> for H {
         runtime()?.block_on(H::new(config))
     }
 
+    fn check(&self) -> Result<()> {
+        runtime()?.block_on(self.self_check())
+    }
+
     fn run(&self, job: &Job<'_>) -> Result {
         let payload = H::Payload::decode(job)?;
         // The span carries the job's id into tasks that the handler spawns.

@@ -29,6 +29,50 @@ pub trait Handler: Sized + Send + Sync + 'static {
     /// The host does not start, or keeps running the previous plugins, and prints the error.
     fn new(config: Self::Config) -> Result<Self>;
 
+    /// Looks whether the handler can do its work: a login, a directory, a model that loads. Nothing unless implemented.
+    ///
+    /// Called once per process, after [`Handler::new`] and before the first job; what both take together is limited by
+    /// the host's `start_timeout`. A reload tries it in one worker before anything else changes. Workers that take
+    /// the place of others later check themselves too: where what a check asks for may be away for a while, a
+    /// handler that starts and asks for retries serves better than one that does not start.
+    ///
+    /// ```
+    /// use plugin_api::prelude::*;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Config { spool: std::path::PathBuf }
+    ///
+    /// struct Spool(Config);
+    ///
+    /// impl Handler for Spool {
+    ///     type Config = Config;
+    ///     type Payload = RawBody;
+    ///     fn new(config: Config) -> Result<Self> { Ok(Spool(config)) }
+    ///     fn self_check(&self) -> Result<()> {
+    ///         if !std::fs::metadata(&self.0.spool)?.is_dir() { return Err("the spool is no directory".into()) }
+    ///         Ok(())
+    ///     }
+    ///     fn execute(&self, job: &Job, _: RawBody) -> Result {
+    ///         std::fs::write(self.0.spool.join(job.id().to_string()), job.body())?;
+    ///         Ok(().into())
+    ///     }
+    /// }
+    /// # use plugin_api::testing::Harness;
+    /// # fn main() -> Result<()> {
+    /// # let refused = Harness::<Spool>::new(json!({"spool": "/dev/null"}))?.self_check().unwrap_err();
+    /// # assert_eq!(refused.message(), "the spool is no directory");
+    /// # assert!(Harness::<Spool>::new(json!({"spool": "/"}))?.self_check().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`Handler::new`]: the host does not start, or keeps running the previous plugins, and prints the error.
+    fn self_check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Runs one job to its end.
     ///
     /// A job may come again even after it was done: the connection to the queue server can break before
@@ -87,6 +131,15 @@ pub trait AsyncHandler: Sized + Send + Sync + 'static {
     ///
     /// As for [`Handler::new`].
     fn new(config: Self::Config) -> impl Future<Output = Result<Self>>;
+
+    /// As [`Handler::self_check`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Handler::self_check`].
+    fn self_check(&self) -> impl Future<Output = Result<()>> {
+        async { Ok(()) }
+    }
 
     /// As [`Handler::execute`].
     ///

@@ -94,6 +94,48 @@ impl<'a> Job<'a> {
     pub fn touch(&self) -> bool {
         self.raw.touch()
     }
+
+    /// Says that the work gets on: the host counts its limit on the time of a job (`max_runtime`) from now.
+    ///
+    /// Without it a job has that limit for all of its work; a handler that reports from time to time has it from one
+    /// report to the next, so a job of many steps may take as long as it needs, and one that hangs is still ended.
+    /// It is cheap enough for a loop. The time to run that the queue server grants is another matter, which the host
+    /// looks after by itself.
+    ///
+    /// `false` where the handler should give up, as [`Job::cancelled`] says: then it is too late for a report.
+    /// A host older than this method (plugin-abi 1.0) answers the same and leaves its limit where it is.
+    ///
+    /// ```
+    /// use plugin_api::prelude::*;
+    ///
+    /// struct Import;
+    ///
+    /// impl Handler for Import {
+    ///     type Config = ();
+    ///     type Payload = Vec<String>;
+    ///     fn new((): ()) -> Result<Self> { Ok(Import) }
+    ///     fn execute(&self, job: &Job, rows: Vec<String>) -> Result {
+    ///         for (number, row) in rows.iter().enumerate() {
+    ///             debug!(number, row, "imported");
+    ///             if !job.progress() {
+    ///                 return Err(Error::retry_in(Duration::from_secs(60), "asked to give up"));
+    ///             }
+    ///         }
+    ///         Ok(().into())
+    ///     }
+    /// }
+    /// # use plugin_api::testing::{Harness, Verdict};
+    /// # fn main() -> Result<()> {
+    /// # let outcome = Harness::<Import>::new(json!({}))?.run(json!(["a", "b"]));
+    /// # assert_eq!((outcome.verdict, outcome.progress), (Verdict::Done, 2));
+    /// # let outcome = Harness::<Import>::new(json!({}))?.cancelled(true).run(json!(["a", "b"]));
+    /// # assert_eq!((outcome.verdict, outcome.progress), (Verdict::Retry, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn progress(&self) -> bool {
+        self.raw.progress()
+    }
 }
 
 fn known(value: u64) -> Option<u64> {

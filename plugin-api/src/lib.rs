@@ -81,7 +81,14 @@
 //! A handler runs **at least** once for each job, not exactly once. The worker can die, or lose the queue server, after a
 //! handler has done its work and before the host could say so; then the job comes again. Where that matters, make
 //! the work repeatable: look first whether it was done, or let the receiving system drop duplicates by an id of the payload.
-//! The same happens to a job that takes longer than its time to run: [`Job::touch`] asks for more.
+//! The same happens to a job that takes longer than its time to run, which the host renews while the handler runs;
+//! [`Job::touch`] asks for it at once.
+//!
+//! # Long jobs
+//!
+//! The operator limits how long a job may run. Past that, [`Job::cancelled`] says that the handler should give up, and
+//! one that does not is left behind with its process. A handler that calls [`Job::progress`] whenever a step is done
+//! starts that limit anew, so it bounds the time without progress instead of the time of the job.
 //!
 //! # Payloads
 //!

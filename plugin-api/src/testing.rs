@@ -54,6 +54,7 @@ use asynccall_abi::{
     host::{HostApi, HostApiRef, LogRecord},
     job::{RawJob, RawJob_TO, UNKNOWN},
     outcome as wire,
+    plugin::CreateFailure,
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -160,6 +161,21 @@ impl<H> Harness<H> {
         self.facts.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Has the handler check itself, as the host does before it lends the first job.
+    ///
+    /// # Errors
+    ///
+    /// What `self_check` answers; also its panic.
+    pub fn self_check(&self) -> Result<()> {
+        match self.handler.self_check() {
+            RResult::ROk(()) => Ok(()),
+            RResult::RErr(refused) if refused.failure == CreateFailure::PANIC => {
+                Err(Error::exception(refused.message))
+            }
+            RResult::RErr(refused) => Err(Error::failed(refused.message)),
+        }
+    }
+
     /// Runs a job whose body is this JSON value.
     pub fn run(&self, payload: Value) -> Outcome {
         self.run_bytes(payload.to_string().as_bytes())
@@ -174,10 +190,12 @@ impl<H> Harness<H> {
             id,
             body,
             facts: &self.facts,
+            progress: AtomicU64::new(0),
         };
         let lent = RawJob_TO::from_ptr(RRef::new(&job), TD_Opaque);
         let answer = self.handler.execute(lent);
-        Outcome::new(answer, logs().remove(&id).unwrap_or_default())
+        let logs = logs().remove(&id).unwrap_or_default();
+        Outcome::new(answer, job.progress.into_inner(), logs)
     }
 }
 
@@ -195,6 +213,8 @@ pub struct Outcome {
     pub message: String,
     /// The result value of a done job.
     pub result: Option<Value>,
+    /// How often the handler has said that it gets on, before it was asked to give up.
+    pub progress: u64,
     /// What was logged on behalf of the job until it ended, in order.
     pub logs: Vec<Log>,
 }
@@ -230,7 +250,7 @@ pub struct Log {
 }
 
 impl Outcome {
-    fn new(answer: wire::Outcome, logs: Vec<Log>) -> Self {
+    fn new(answer: wire::Outcome, progress: u64, logs: Vec<Log>) -> Self {
         let verdict = match answer.verdict {
             wire::Verdict::DONE => Verdict::Done,
             wire::Verdict::BURY => Verdict::Bury,
@@ -245,6 +265,7 @@ impl Outcome {
             priority: u32::try_from(answer.priority).ok(),
             message: answer.message.into(),
             result: serde_json::from_slice(&answer.result).ok(),
+            progress,
             logs,
         }
     }
@@ -255,6 +276,7 @@ struct Lent<'a> {
     id: u64,
     body: &'a [u8],
     facts: &'a Facts,
+    progress: AtomicU64,
 }
 
 impl RawJob for Lent<'_> {
@@ -302,6 +324,12 @@ impl RawJob for Lent<'_> {
 
     fn touch(&self) -> bool {
         true
+    }
+
+    fn progress(&self) -> bool {
+        let counts = !self.cancelled();
+        self.progress.fetch_add(counts.into(), Ordering::Relaxed);
+        counts
     }
 }
 

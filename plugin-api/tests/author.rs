@@ -39,6 +39,10 @@ impl Handler for Obedient {
                 job.touch(),
             ])
             .into()),
+            "three steps" => {
+                let reports: Vec<bool> = (0..3).map(|_| job.progress()).collect();
+                Ok(json!(reports).into())
+            }
             "any std error" => {
                 std::fs::read("/proc/self/no such file")?;
                 Ok(().into())
@@ -74,6 +78,8 @@ impl Drop for Spiteful {
 /// The same on a runtime.
 struct Prompt {
     runtime: tokio::runtime::Handle,
+    /// What the self-check says.
+    check: Option<String>,
 }
 
 impl AsyncHandler for Prompt {
@@ -85,7 +91,17 @@ impl AsyncHandler for Prompt {
             panic!("no such luck");
         }
         let runtime = tokio::runtime::Handle::try_current()?;
-        Ok(Prompt { runtime })
+        let check = config["check"].as_str().map(str::to_owned);
+        Ok(Prompt { runtime, check })
+    }
+
+    async fn self_check(&self) -> Result<()> {
+        tokio::time::sleep(Duration::from_micros(1)).await;
+        match &self.check {
+            Some(text) if text == "panic" => panic!("not in this state"),
+            Some(text) => Err(text.as_str().into()),
+            None => Ok(()),
+        }
     }
 
     async fn execute(&self, job: &Job<'_>, _: RawBody) -> Result {
@@ -255,6 +271,33 @@ fn a_panic_while_a_handler_is_made_is_an_error() {
         .expect_err("it panics");
     assert!(error.message().starts_with("panicked at "), "{error}");
     assert!(error.message().ends_with(": no such luck"), "{error}");
+}
+
+#[test]
+fn a_self_check_passes_unless_the_handler_says_otherwise() {
+    assert!(
+        Harness::<Obedient>::new(json!({}))
+            .and_then(|harness| harness.self_check())
+            .is_ok()
+    );
+    let checked = |config| Harness::<Prompt>::new(config).and_then(|harness| harness.self_check());
+    assert!(checked(json!({})).is_ok());
+    let refused = checked(json!({"check": "no\nserver"})).expect_err("it refuses");
+    assert_eq!(refused.message(), "no server");
+    let panicked = checked(json!({"check": "panic"})).expect_err("it panics");
+    assert!(panicked.message().starts_with("panicked at "), "{panicked}");
+    assert!(panicked.message().ends_with(": not in this state"), "{panicked}");
+}
+
+#[test]
+fn progress_is_counted_until_the_handler_is_asked_to_give_up() {
+    let steps = |cancelled| {
+        let harness = Harness::<Obedient>::new(json!({})).expect("it needs no configuration");
+        let outcome = harness.cancelled(cancelled).run(json!("three steps"));
+        (outcome.result, outcome.progress)
+    };
+    assert_eq!(steps(false), (Some(json!([true, true, true])), 3));
+    assert_eq!(steps(true), (Some(json!([false, false, false])), 0));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::{
 };
 
 use asynccall_abi::{
+    ABI_MAJOR, ABI_MINOR,
     descriptor::{DESCRIPTOR_SYMBOL, Descriptor},
     handler::RawHandlerBox,
     manifest::MANIFEST_SYMBOL,
@@ -79,7 +80,7 @@ fn descriptor_and_manifest_say_who_the_plugin_is() {
         built().package
     );
     assert_eq!(identity.name, "zoo-echo");
-    assert_eq!(identity.abi, (1, 0));
+    assert_eq!(identity.abi, (ABI_MAJOR, ABI_MINOR));
     let compiler = Command::new("rustc")
         .arg("--version")
         .output()
@@ -92,7 +93,7 @@ fn descriptor_and_manifest_say_who_the_plugin_is() {
     );
 
     let expected = json!({
-        "abi": "1.0",
+        "abi": format!("{ABI_MAJOR}.{ABI_MINOR}"),
         "name": identity.name,
         "version": identity.version,
         "toolchain": identity.toolchain,
@@ -253,7 +254,7 @@ fn a_handler_that_cannot_be_made_says_why() {
         refused("echo", r#"{"tga": "x"}"#),
         (
             CreateFailure::CONFIG,
-            "unknown field `tga`, expected `tag`".to_owned()
+            "unknown field `tga`, expected `tag` or `self_check`".to_owned()
         )
     );
 }

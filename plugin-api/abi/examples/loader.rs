@@ -1,4 +1,4 @@
-//! The smallest host: it loads plugins, has each of them run one job, and prints what they answered.
+//! The smallest host: it loads plugins, has each of them check itself and run one job, and prints what they answered.
 //!
 //! ```text
 //! loader PLUGIN.so HANDLER CONFIG_JSON [PLUGIN.so HANDLER CONFIG_JSON]... < body
@@ -6,7 +6,7 @@
 //!
 //! Standard input is the job's body and its own JSON view. For each plugin one line of JSON goes to standard
 //! output: `plugin`, `version`, `abi`, `verdict`, `delay_ms` and `priority` (null where they are left to the host),
-//! `message`, `result` (as text) and `logs`, or only `error`. The exit code is 0 where every plugin ran its job.
+//! `message`, `result` (as text), `progress` (how often the job was said to get on) and `logs`, or only `error`. The exit code is 0 where every plugin ran its job.
 //!
 //! All plugins share the process, as in a worker. The loader of every released minor is kept as a test fixture: a
 //! host of that day, which later plugins must run in. So it needs nothing but this crate.
@@ -23,7 +23,10 @@ use std::{
     io::{self, Read},
     mem::{self, ManuallyDrop},
     process::ExitCode,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use asynccall_abi::{
@@ -84,7 +87,13 @@ fn run(file: &str, handler: &str, config: &str, body: &[u8]) -> Result<Value, St
         RResult::ROk(handler) => handler,
         RResult::RErr(error) => return Err(format!("create {}: {}", error.failure.0, error.message)),
     };
-    let job = Lent { body };
+    if let RResult::RErr(error) = handler.self_check() {
+        return Err(format!("self-check {}: {}", error.failure.0, error.message));
+    }
+    let job = Lent {
+        body,
+        progress: AtomicU32::new(0),
+    };
     let outcome: Outcome = handler.execute(RawJob_TO::from_ptr(RRef::new(&job), TD_Opaque));
     let logs = mem::take(&mut *LOGS.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(json!({
@@ -97,6 +106,7 @@ fn run(file: &str, handler: &str, config: &str, body: &[u8]) -> Result<Value, St
         "priority": Some(outcome.priority).filter(|priority| *priority != PRIORITY_KEEP),
         "message": outcome.message.as_str(),
         "result": String::from_utf8_lossy(&outcome.result),
+        "progress": job.progress.into_inner(),
         "logs": logs,
     }))
 }
@@ -124,6 +134,8 @@ fn descriptor_of(file: &str) -> Result<*const Descriptor, String> {
 /// A job whose body is its own JSON view.
 struct Lent<'a> {
     body: &'a [u8],
+    /// How often the handler has said that it gets on.
+    progress: AtomicU32,
 }
 
 impl RawJob for Lent<'_> {
@@ -167,6 +179,11 @@ impl RawJob for Lent<'_> {
     }
 
     fn touch(&self) -> bool {
+        true
+    }
+
+    fn progress(&self) -> bool {
+        self.progress.fetch_add(1, Ordering::Relaxed);
         true
     }
 }

@@ -4,9 +4,12 @@
     reason = "sabi_trait generates undocumented items beside the trait"
 )]
 
-use abi_stable::{sabi_trait, std_types::RBox};
+use abi_stable::{
+    sabi_trait,
+    std_types::{RBox, RResult},
+};
 
-use crate::{job::RawJobRef, outcome::Outcome};
+use crate::{job::RawJobRef, outcome::Outcome, plugin::CreateError};
 
 /// One configured handler. A host calls it from any number of threads at once.
 ///
@@ -17,6 +20,14 @@ pub trait RawHandler: Send + Sync {
     /// Runs one job to its end. Must not unwind.
     #[sabi(last_prefix_field)]
     fn execute(&self, job: RawJobRef<'_>) -> Outcome;
+
+    /// Whether the handler can do its work. Since abi 1.1; one that lacks it can. Must not unwind.
+    ///
+    /// A host calls it before the handler's first job and lends it none where it fails. The failure is
+    /// [`FAILED`](crate::plugin::CreateFailure::FAILED) or [`PANIC`](crate::plugin::CreateFailure::PANIC).
+    fn self_check(&self) -> RResult<(), CreateError> {
+        RResult::ROk(())
+    }
 }
 
 /// How a handler is owned by its host.

@@ -51,6 +51,15 @@ pub trait RawJob: Send + Sync {
     /// Asks the queue server for a fresh time to run. `false` where the job is no longer ours.
     #[sabi(last_prefix_field)]
     fn touch(&self) -> bool;
+
+    /// Says that the work gets on: the host counts its limit on the time of a job from now. Since abi 1.1.
+    ///
+    /// Cheap: nothing is asked of the queue server, and what it knows of the job stays as it is. `false` where the
+    /// handler should give up, as [`RawJob::cancelled`] would say, and then the report counts for nothing. A host
+    /// that lacks it has `cancelled` answer, and its limit stays where it is.
+    fn progress(&self) -> bool {
+        !self.cancelled()
+    }
 }
 
 /// How a job is passed: a borrowed trait object.

@@ -29,11 +29,11 @@ impl CreateFailure {
     pub const CONFIG: CreateFailure = CreateFailure(1);
     /// The configuration fits, but the handler could not be made from it.
     pub const FAILED: CreateFailure = CreateFailure(2);
-    /// The handler panicked while it was made.
+    /// The handler panicked while it was made or checked itself.
     pub const PANIC: CreateFailure = CreateFailure(3);
 }
 
-/// The error of [`Plugin::create`]. Frozen: no field is ever added.
+/// The error of [`Plugin::create`] and of a self-check. Frozen: no field is ever added.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct CreateError {

@@ -27,7 +27,7 @@ fn a_manifest_is_the_json_that_its_parts_say() {
     };
     const BYTES: [u8; manifest::length(&PARTS)] = manifest::bytes(&PARTS);
     let expected = concat!(
-        r#"{"abi":"1.0","name":"a \"quoted\" name","version":"1.2.3","toolchain":"rustc\u00091.95.0","#,
+        r#"{"abi":"1.1","name":"a \"quoted\" name","version":"1.2.3","toolchain":"rustc\u00091.95.0","#,
         r#""handlers":[{"name":"mailer","description":"sends \\ mail, 邮件"},{"name":"sms","description":""}]}"#,
     );
     assert_eq!(std::str::from_utf8(&BYTES), Ok(expected));
@@ -53,7 +53,7 @@ fn a_descriptor_is_refused_by_its_first_wrong_field() {
     };
     assert_eq!(refused(|d| d.magic = *b"elephant"), LoadError::Magic);
     assert_eq!(
-        refused(|d| (d.abi_major, d.size) = (2, 8)),
+        refused(|d| (d.abi_major, d.abi_minor, d.size) = (2, 0, 8)),
         LoadError::Major { plugin: (2, 0) }
     );
     assert_eq!(refused(|d| d.size = 8), LoadError::Truncated { size: 8 });

@@ -1,8 +1,11 @@
 //! Answers with its own payload, and misbehaves when the payload asks for it. For tests and benchmarks.
 //!
 //! A payload that is a map may ask, in this order, for: `until_cancelled` (true: it works until the host wants it to
-//! give up, and fails), `leak_mib` (memory that it keeps for ever), `sleep_ms`, `abort` (true: the process ends), `panic` (a
+//! give up, and fails), `leak_mib` (memory that it keeps for ever), `sleep_ms` (with `progress_every_ms` in steps, after each
+//! of which it says that it gets on; it fails once that is answered with no), `abort` (true: the process ends), `panic` (a
 //! text), `fail` (true or a text), `retry_in` (seconds), `bury` (a text).
+//!
+//! Its configuration may say how it checks itself.
 
 use std::{process, thread};
 
@@ -13,6 +16,7 @@ const BUILD: Option<&str> = option_env!("ECHO_TAG");
 
 struct Echo {
     tag: String,
+    self_check: SelfCheck,
 }
 
 #[derive(Deserialize)]
@@ -20,6 +24,22 @@ struct Echo {
 struct Config {
     /// Shown as `tag` with every job. The build's own tag unless set.
     tag: Option<String>,
+    /// How the handler checks itself.
+    #[serde(default)]
+    self_check: SelfCheck,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SelfCheck {
+    /// It can do its work.
+    #[default]
+    Pass,
+    /// The same, said in the log.
+    Log,
+    Fail,
+    Panic,
+    Hang,
 }
 
 #[derive(Default, Deserialize)]
@@ -28,6 +48,7 @@ struct Wishes {
     until_cancelled: bool,
     leak_mib: usize,
     sleep_ms: u64,
+    progress_every_ms: Option<u64>,
     abort: bool,
     panic: Option<String>,
     fail: Option<Fail>,
@@ -49,7 +70,23 @@ impl Handler for Echo {
 
     fn new(config: Config) -> Result<Self> {
         let tag = config.tag.or(BUILD.map(str::to_owned)).unwrap_or_default();
-        Ok(Echo { tag })
+        Ok(Echo {
+            tag,
+            self_check: config.self_check,
+        })
+    }
+
+    fn self_check(&self) -> Result<()> {
+        match self.self_check {
+            SelfCheck::Pass => {}
+            SelfCheck::Log => info!("checked"),
+            SelfCheck::Fail => return Err("there is nobody to answer to".into()),
+            SelfCheck::Panic => panic!("the self-check gave up"),
+            SelfCheck::Hang => loop {
+                thread::park();
+            },
+        }
+        Ok(())
     }
 
     fn execute(&self, job: &Job, payload: Value) -> Result {
@@ -70,7 +107,7 @@ fn grant(job: &Job, wishes: Wishes) -> Result<()> {
     }
     // Filled, so that it is resident.
     vec![1_u8; wishes.leak_mib << 20].leak();
-    thread::sleep(Duration::from_millis(wishes.sleep_ms));
+    sleep(job, wishes.sleep_ms, wishes.progress_every_ms)?;
     if wishes.abort {
         process::abort();
     }
@@ -87,6 +124,19 @@ fn grant(job: &Job, wishes: Wishes) -> Result<()> {
         return Err(Error::retry_in(delay, "the payload asked for a retry"));
     }
     wishes.bury.map_or(Ok(()), |text| Err(Error::bury(text)))
+}
+
+/// In one step, or in several of which each is reported.
+fn sleep(job: &Job, mut left_ms: u64, step_ms: Option<u64>) -> Result<()> {
+    while let Some(step_ms) = step_ms.filter(|step_ms| *step_ms < left_ms) {
+        thread::sleep(Duration::from_millis(step_ms));
+        left_ms -= step_ms;
+        if !job.progress() {
+            return Err("gave up when it reported".into());
+        }
+    }
+    thread::sleep(Duration::from_millis(left_ms));
+    Ok(())
 }
 
 export_plugin!(Echo);
