@@ -215,7 +215,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --max-age <N>          age at which a worker is replaced; 0 = never [default: 0 s]
           --memory-soft <N>      resident MiB at which a worker is replaced after its job; 0 = never [default: 0]
           --memory-hard <N>      resident MiB at which a worker is ended and its jobs given back; 0 = never [default: 0]
-          --max-runtime <N>      how long a job may run; 0 = without limit [default: 3600 s]
+          --max-runtime <N>      how long a job may run, from its last reported progress on; 0 = without limit [default: 3600 s]
           --cancel-grace <N>     time between asking a job past `max-runtime` to give up and giving it back [default: 10 s]
           --cron <N>             period of each worker's periodic work [default: 200 ms]
           --retry <WORD>         who decides on a retry, the job's message before the pool or the pool alone: message, pool [default: message]
@@ -225,7 +225,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
     Daemon:
           --daemonize[=<true|false>]  run in the background
           --pid-file <FILE>           pid file, which also names the control socket [default: asynccall-host/default.pid in $XDG_RUNTIME_DIR, else in a private directory in /tmp]
-          --start-timeout <N>         how long a worker may take to load its plugins and make its handlers [default: 60 s]
+          --start-timeout <N>         how long a worker may take to load its plugins, make its handler and have it check itself [default: 60 s]
           --grace <N>                 how long running jobs may take to end at stop and restart [default: 30 s]
           --log-path <FILE>           log to this file instead of standard error
           --log-format <WORD>         form of a log line: text, json [default: text]

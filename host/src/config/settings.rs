@@ -255,7 +255,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Pool, "memory_hard", Integer { min: 0, max: 1 << 20 }, "0",
         "resident MiB at which a worker is ended and its jobs given back; 0 = never").flag("memory-hard"),
     Setting::new(Pool, "max_runtime", Duration { unit: Seconds, min: 0, max: 365 * DAY }, "3600",
-        "how long a job may run; 0 = without limit").flag("max-runtime"),
+        "how long a job may run, from its last reported progress on; 0 = without limit").flag("max-runtime"),
     Setting::new(Pool, "cancel_grace", Duration { unit: Seconds, min: 0, max: DAY }, "10",
         "time between asking a job past `max-runtime` to give up and giving it back").flag("cancel-grace"),
     Setting::new(Pool, "cron", Duration { unit: Milliseconds, min: 1, max: 1000 * DAY }, "200",
@@ -278,7 +278,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Daemon, "pid_file", PidFile, "", "pid file, which also names the control socket")
         .flag("pid-file").php("pidFile"),
     Setting::new(Daemon, "start_timeout", Duration { unit: Seconds, min: 1, max: DAY }, "60",
-        "how long a worker may take to load its plugins and make its handlers").flag("start-timeout"),
+        "how long a worker may take to load its plugins, make its handler and have it check itself").flag("start-timeout"),
     Setting::new(Daemon, "grace", Duration { unit: Seconds, min: 0, max: DAY }, "30",
         "how long running jobs may take to end at stop and restart").flag("grace"),
     Setting::new(Daemon, "log_path", Path, "", "log to this file instead of standard error")

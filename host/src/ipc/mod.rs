@@ -21,7 +21,7 @@ pub mod suspects;
 
 /// Version of the messages and of the scoreboard. Both sides are the same binary, so a
 /// difference means that the file on disk was replaced in between.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Everything that a worker needs to know, sent once as the first message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub enum ToWorker {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToMaster {
-    /// The plugins are loaded, the handler is made, the slots wait for [`ToWorker::Work`].
+    /// The plugins are loaded, the handler is made and has checked itself, the slots wait for [`ToWorker::Work`].
     Ready,
     /// The worker cannot start. It leaves right after.
     Failed {

@@ -24,6 +24,8 @@ pub struct Row {
     state: AtomicU32,
     job: AtomicU64,
     since: AtomicU64,
+    /// Never taken back: what a slot noted for an earlier job is older than `since`.
+    progress: AtomicU64,
     tube: AtomicU32,
     pub(super) fault: AtomicU32,
     deleted: AtomicU32,
@@ -77,6 +79,8 @@ pub struct Activity {
     pub tube: Option<usize>,
     /// When the slot entered the state, in nanoseconds of [`monotonic_ns`].
     pub since_ns: u64,
+    /// When the handler that runs said last that it gets on; [`since_ns`](Self::since_ns) where it has not.
+    pub progress_ns: u64,
 }
 
 /// What a slot has done since its worker started.
@@ -127,6 +131,11 @@ impl Row {
             self.deleted.store(0, Ordering::Relaxed);
         });
         now
+    }
+
+    /// Says that the handler that runs gets on. Any thread of the handler's may do so.
+    pub fn note_progress(&self) {
+        self.progress.store(monotonic_ns(), Ordering::Relaxed);
     }
 
     /// Says that the job in hand was deleted before its handler began.
@@ -204,11 +213,13 @@ impl Row {
 
     fn look(&self) -> Activity {
         let tube = self.tube.load(Ordering::Relaxed);
+        let since_ns = self.since.load(Ordering::Relaxed);
         Activity {
             state: State::from_number(self.state.load(Ordering::Relaxed)),
             job: self.job.load(Ordering::Relaxed),
             tube: (tube != NONE).then_some(tube as usize),
-            since_ns: self.since.load(Ordering::Relaxed),
+            since_ns,
+            progress_ns: self.progress.load(Ordering::Relaxed).max(since_ns),
         }
     }
 
@@ -242,6 +253,7 @@ impl Row {
             &self.buried,
             &self.failed,
             &self.executed,
+            &self.progress,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

@@ -59,7 +59,7 @@ impl Master {
             let limit = pool.max_runtime + pool.cancel_grace + MARGIN;
             for row in self.processes.rows(process) {
                 let activity = row.activity();
-                let ran = Duration::from_nanos(now.saturating_sub(activity.since_ns));
+                let ran = Duration::from_nanos(now.saturating_sub(activity.progress_ns));
                 if activity.state == State::Running && ran > limit {
                     // So that this slot is found at fault, and no other of the worker.
                     row.fault().store(SIGKILL as u32, Ordering::Release);

@@ -172,7 +172,7 @@ impl Master {
             .and_then(|process| self.generations.get(&process.generation));
         let limit = generation.map_or(0, |generation| generation.config.daemon.start_timeout.as_secs());
         let error = format!(
-            "the worker was not ready within {limit} s\n  hint: what its handler does in `new` takes too long, or raise --start-timeout"
+            "the worker was not ready within {limit} s\n  hint: what its handler does in `new` or `self_check` takes too long, or raise --start-timeout"
         );
         self.processes.said(id, error);
         self.processes.kill(id);

@@ -167,16 +167,23 @@ pub enum PluginError {
         /// The handler's words.
         message: String,
     },
-    /// A handler panicked while it was made.
-    #[error(
-        "handler `{handler}` of {} panicked when it was created: {message}",
-        file_name(path)
-    )]
+    /// A handler was made, and has found that it cannot work.
+    #[error("handler `{handler}` failed its self-check: {message}")]
+    SelfCheck {
+        /// The handler's name.
+        handler: String,
+        /// The handler's words.
+        message: String,
+    },
+    /// A handler panicked before its first job.
+    #[error("handler `{handler}` of {} panicked {at}: {message}", file_name(path))]
     Panicked {
         /// The handler's name.
         handler: String,
         /// The canonical path of its plugin.
         path: PathBuf,
+        /// What it was at, such as `when it was created`.
+        at: &'static str,
         /// The panic's message, with file and line.
         message: String,
     },
@@ -229,6 +236,7 @@ impl PluginError {
             | PluginError::NoSuchHandler { .. }
             | PluginError::Configure { .. }
             | PluginError::Create { .. }
+            | PluginError::SelfCheck { .. }
             | PluginError::Panicked { .. } => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Loading a staged plugin and calling across the border. The worker's side only.
 //!
-//! The order is fixed: dlopen of the copy, descriptor, layout check, `create`. A
+//! The order is fixed: dlopen of the copy, descriptor, layout check, `create`, self-check. A
 //! library is never closed: its code runs in threads, thread-local destructors and
 //! `atexit` handlers that nobody can wait for. What could be refused without
 //! executing the plugin was refused when it was staged.
@@ -97,6 +97,7 @@ impl Library {
             CreateFailure::PANIC => PluginError::Panicked {
                 handler,
                 path: self.info.path.clone(),
+                at: "when it was created",
                 message,
             },
             // The manifest promised the handler, so an unknown one is the plugin's fault as well.
@@ -129,6 +130,26 @@ impl Handler {
     /// The plugin that it came from.
     pub fn plugin(&self) -> &Arc<PluginInfo> {
         &self.plugin
+    }
+
+    /// Has the handler look whether it can work. One of abi 1.0 has nothing to look at.
+    ///
+    /// To be called before the first job. It may take its time: nothing here limits it.
+    pub fn self_check(&self) -> Result<(), PluginError> {
+        let RResult::RErr(error) = self.raw.self_check() else {
+            return Ok(());
+        };
+        let handler = self.name.clone();
+        let message = RString::into_string(error.message);
+        Err(match error.failure {
+            CreateFailure::PANIC => PluginError::Panicked {
+                handler,
+                path: self.plugin.path.clone(),
+                at: "in its self-check",
+                message,
+            },
+            _ => PluginError::SelfCheck { handler, message },
+        })
     }
 
     /// Runs one job to its end, on this thread. May be called from several threads at once.

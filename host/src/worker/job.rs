@@ -123,4 +123,13 @@ impl RawJob for LentJob<'_> {
     fn touch(&self) -> bool {
         self.lane.touch(self.id)
     }
+
+    fn progress(&self) -> bool {
+        // Whoever was asked to give up gets no more time by saying that it gets on.
+        let counts = !self.lane.is_cancelled();
+        if counts {
+            self.lane.row().note_progress();
+        }
+        counts
+    }
 }

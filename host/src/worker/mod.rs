@@ -165,7 +165,7 @@ fn refuse(link: &Link, error: String) -> Exit {
     Exit::Failed
 }
 
-/// Loads everything; the error is the text for the operator.
+/// Loads everything and has the handler check itself; the error is the text for the operator.
 fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), String> {
     let Setup {
         nr,
@@ -230,6 +230,8 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         watching: AtomicBool::new(false),
         bell,
     };
+    // Last: what it costs is spent on nothing where anything else is wrong.
+    shared.handler.self_check().map_err(|error| error.full())?;
     Ok((Arc::new(shared), first_row, pool.slots as usize, ears))
 }
 

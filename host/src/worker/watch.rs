@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  begun ──LONG──▶ facts known ──half of the TTR──▶ touched, again and again
-//!                       └──max_runtime──▶ asked to give up ──cancel_grace──▶ given back, the worker leaves
+//!                       └──max_runtime, from the last progress──▶ asked to give up ──cancel_grace──▶ given back, the worker leaves
 //! ```
 
 use std::{
@@ -73,7 +73,7 @@ impl Keeper {
         Ok(busy.then_some(LOOK))
     }
 
-    /// Asks a job that runs too long to give up, and later gives it back.
+    /// Asks a job that runs too long without progress to give up, and later gives it back.
     fn mind_the_runtime(
         &mut self,
         index: usize,
@@ -82,14 +82,19 @@ impl Keeper {
         now: u64,
     ) -> io::Result<()> {
         let limit = self.shared.max_runtime;
-        if limit.is_zero() || now.saturating_sub(activity.since_ns) < nanoseconds(limit) {
+        let asked = self.overruns[index].filter(|overrun| overrun.reserved_ns == activity.since_ns);
+        let is_over = now.saturating_sub(activity.progress_ns) >= nanoseconds(limit);
+        if limit.is_zero() || (asked.is_none() && !is_over) {
             return Ok(());
         }
-        if lane.row().activity().since_ns != activity.since_ns {
+        let latest = lane.row().activity();
+        if latest.since_ns != activity.since_ns {
             // Another job by now.
             return Ok(());
         }
-        match self.overruns[index].filter(|overrun| overrun.reserved_ns == activity.since_ns) {
+        match asked {
+            // Progress since the look counts, and none once the handler was asked.
+            None if latest.progress_ns != activity.progress_ns => {}
             None => {
                 lane.cancel();
                 warn!(job = activity.job, limit = ?limit, "max_runtime is over: asking the handler to give up");

@@ -32,6 +32,22 @@ fn a_second_mapping_sees_what_the_first_wrote() {
 }
 
 #[test]
+fn progress_counts_for_the_job_that_runs_and_no_later_one() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    let row = scoreboard.row(0).expect("the first row");
+    row.enter(State::Running, 901, None);
+    let begun = row.activity();
+    assert_eq!(begun.progress_ns, begun.since_ns);
+    row.note_progress();
+    let reported = row.activity();
+    assert!(reported.progress_ns > begun.since_ns);
+    assert_eq!(reported.since_ns, begun.since_ns);
+    row.enter(State::Running, 902, None);
+    let next = row.activity();
+    assert_eq!(next.progress_ns, next.since_ns);
+}
+
+#[test]
 fn there_is_no_row_behind_the_last() {
     let scoreboard = Scoreboard::create().expect("a memfd");
     assert!(scoreboard.row(ROWS).is_none());

@@ -180,6 +180,17 @@ struct Stub {
 }
 
 impl RawHandler for Stub {
+    fn self_check(&self) -> RResult<(), CreateError> {
+        let failure = match self.config.as_str() {
+            "fail" => CreateFailure::FAILED,
+            "panic" => CreateFailure::PANIC,
+            "later" => CreateFailure(77),
+            _ => return RResult::ROk(()),
+        };
+        let message = "src/lib.rs:7: no luck".into();
+        RResult::RErr(CreateError { failure, message })
+    }
+
     fn execute(&self, job: RawJobRef<'_>) -> Outcome {
         let body = String::from_utf8_lossy(job.body().as_slice()).into_owned();
         let message = format!("{} {} {body}", self.config, job.id());
@@ -277,5 +288,22 @@ fn a_handler_that_is_not_made_is_told_in_the_plugins_words() {
     cannot create handler `failed`: connection refused
     handler `panic` of libmailer.so panicked when it was created: src/lib.rs:7: no luck
     cannot create handler `later`: a failure of a later minor
+    ");
+}
+
+#[test]
+fn a_failed_self_check_is_told_in_the_plugins_words() {
+    let library = Library::in_process(info("libmailer.so"));
+    let checked = |config| {
+        library
+            .create("stub", config)
+            .and_then(|handler| handler.self_check())
+    };
+    assert!(checked("pass").is_ok());
+    let texts = ["fail", "panic", "later"].map(|config| checked(config).expect_err("it fails").full());
+    insta::assert_snapshot!(texts.join("\n"), @r"
+    handler `stub` failed its self-check: src/lib.rs:7: no luck
+    handler `stub` of libmailer.so panicked in its self-check: src/lib.rs:7: no luck
+    handler `stub` failed its self-check: src/lib.rs:7: no luck
     ");
 }

@@ -1,5 +1,7 @@
 //! The versions of the abi that are tried, as edits of this workspace.
 
+use asynccall_abi::{ABI_MAJOR, ABI_MINOR};
+
 use crate::tree::{Edit, behind, edit};
 
 const JOB: &str = "plugin-api/abi/src/job.rs";
@@ -15,13 +17,21 @@ const EXPORT: &str = "plugin-api/src/export.rs";
 const TESTING: &str = "plugin-api/src/testing.rs";
 const LOADER: &str = "plugin-api/abi/examples/loader.rs";
 
+/// The body of the loader's `progress`.
+const PROGRESS_OF_LOADER: &str = "        self.progress.fetch_add(1, Ordering::Relaxed);\n        true\n";
+
 /// A line of [`LOADER`] behind which functions of the host can stand.
 const HOST_SIDE: &str = "static LOGS: Mutex<Vec<Value>> = Mutex::new(Vec::new());\n";
 
-/// Version 1.`minor`, in which every minor has added something to all that may grow.
-pub(crate) fn later_minor(minor: u16) -> Vec<Edit> {
-    let each = |write: &dyn Fn(u16) -> String| (1..=minor).map(write).collect::<String>();
-    let list = |write: &dyn Fn(u16) -> String| (1..=minor).map(write).collect::<Vec<_>>().join(", ");
+/// The last methods that today's minor has.
+const LAST_OF_JOB: &str = "    fn progress(&self) -> bool {\n        !self.cancelled()\n    }\n";
+const LAST_OF_HANDLER: &str =
+    "    fn self_check(&self) -> RResult<(), CreateError> {\n        RResult::ROk(())\n    }\n";
+
+/// The minor that comes so many after today's, in which each has added something to all that may grow.
+pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
+    let each = |write: &dyn Fn(u16) -> String| (1..=later).map(write).collect::<String>();
+    let list = |write: &dyn Fn(u16) -> String| (1..=later).map(write).collect::<Vec<_>>().join(", ");
     let field = |k| format!("\n    pub later_{k}: extern \"C\" fn() -> u32,");
     let method =
         |answer: u16| move |k| format!("\n    fn later_{k}(&self) -> u32 {{\n        {answer}{k}\n    }}\n");
@@ -30,14 +40,10 @@ pub(crate) fn later_minor(minor: u16) -> Vec<Edit> {
     let function =
         |answer: u16| move |k| format!("\nextern \"C\" fn later_{k}() -> u32 {{\n    {answer}{k}\n}}\n");
     let set = |k| format!(" later_{k},");
-    let mut edits = version(1, minor);
+    let mut edits = version(ABI_MAJOR, ABI_MINOR + later);
     edits.extend([
-        behind(JOB, "    fn touch(&self) -> bool;\n", each(&default)),
-        behind(
-            HANDLER,
-            "    fn execute(&self, job: RawJobRef<'_>) -> Outcome;\n",
-            each(&default),
-        ),
+        behind(JOB, LAST_OF_JOB, each(&default)),
+        behind(HANDLER, LAST_OF_HANDLER, each(&default)),
         behind(
             HOST,
             "    pub log: extern \"C\" fn(record: &LogRecord<'_>),",
@@ -108,24 +114,14 @@ pub(crate) fn later_minor(minor: u16) -> Vec<Edit> {
 
 /// Another version of the abi, as its package, its constants and its users state it.
 pub(crate) fn version(major: u16, minor: u16) -> Vec<Edit> {
-    let version = format!("\"{major}.{minor}.0\"");
+    let package = |major, minor| format!("version = \"{major}.{minor}.0\"");
+    let asked = |major, minor| format!("asynccall-abi = {{ version = \"~{major}.{minor}.0\"");
+    let constant = |name, number| format!("pub const ABI_{name}: u16 = {number};");
     vec![
-        edit(PACKAGE, "version = \"1.0.0\"", format!("version = {version}")),
-        edit(
-            WORKSPACE,
-            "asynccall-abi = { version = \"~1.0.0\"",
-            format!("asynccall-abi = {{ version = {version}"),
-        ),
-        edit(
-            ABI,
-            "pub const ABI_MAJOR: u16 = 1;",
-            format!("pub const ABI_MAJOR: u16 = {major};"),
-        ),
-        edit(
-            ABI,
-            "pub const ABI_MINOR: u16 = 0;",
-            format!("pub const ABI_MINOR: u16 = {minor};"),
-        ),
+        edit(PACKAGE, package(ABI_MAJOR, ABI_MINOR), package(major, minor)),
+        edit(WORKSPACE, asked(ABI_MAJOR, ABI_MINOR), asked(major, minor)),
+        edit(ABI, constant("MAJOR", ABI_MAJOR), constant("MAJOR", major)),
+        edit(ABI, constant("MINOR", ABI_MINOR), constant("MINOR", minor)),
     ]
 }
 
@@ -201,6 +197,31 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
                 edit(LOADER, "fn attempt(&self) -> u32 {", "fn attempt(&self) -> u64 {"),
             ],
             "`RawJob.attempt.answer`: `u32` in the plugin, `u64` in this host",
+        ),
+        (
+            "changed_later_answer",
+            vec![
+                edit(JOB, LAST_OF_JOB, "fn progress(&self) -> u8 { 0 }\n"),
+                edit(
+                    LOADER,
+                    "fn progress(&self) -> bool {",
+                    "fn progress(&self) -> u8 {",
+                ),
+                edit(
+                    LOADER,
+                    PROGRESS_OF_LOADER,
+                    PROGRESS_OF_LOADER.replace("true", "1"),
+                ),
+            ],
+            "`RawJob.progress.answer`: `bool` in the plugin, `u8` in this host",
+        ),
+        (
+            "renamed_later_method",
+            vec![
+                edit(HANDLER, "fn self_check(", "fn examine("),
+                edit(LOADER, "handler.self_check()", "handler.examine()"),
+            ],
+            "`RawHandler`: `self_check` in the plugin, `examine` in this host",
         ),
         (
             "changed_parameter",
