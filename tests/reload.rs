@@ -86,7 +86,7 @@ fn none_of_ten_thousand_jobs_is_lost_in_a_reload_to_a_changed_plugin() {
 
 /// Reloads to something that does not work; answers with what the command said.
 #[track_caller]
-fn refused(daemon: &Daemon, queue: &Beanstalkd) -> String {
+pub(crate) fn refused(daemon: &Daemon, queue: &Beanstalkd) -> String {
     let before = daemon.status();
     let said = daemon.run(&["reload", "--wait"]);
     assert_ne!(said.code, Some(0), "{said}");

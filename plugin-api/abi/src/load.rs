@@ -2,13 +2,14 @@
 //!
 //! The layout check of abi_stable is directional: an interface with more fields
 //! than the implementation is refused. So the side with the lower minor is
-//! taken as the interface, which makes every pair of minors work, both ways.
+//! taken as the interface, which makes every pair of minors work, both ways, and
+//! every check stands alone, which makes any set of plugins work in one process.
 
 use std::fmt;
 
 use abi_stable::{
     StableAbi,
-    abi_stability::abi_checking::check_layout_compatibility,
+    abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals},
     library::{AbiHeaderRef, IsLayoutChecked},
 };
 
@@ -193,7 +194,10 @@ pub unsafe fn root_module(descriptor: *const Descriptor) -> Result<PluginRef, Lo
         Interface::Host
     };
     let (interface, implementation) = taken.order(theirs, ours);
-    check_layout_compatibility(interface, implementation)
+    // What abi_stable remembers of other plugins would be compared with this one, in whichever direction they came.
+    // Plugins never meet each other's types, only the host's.
+    let nothing_else = CheckingGlobals::new();
+    check_layout_compatibility_with_globals(interface, implementation, &nothing_else)
         .map_err(|errors| layout(difference::in_one_line(&errors, taken)))?;
 
     // SAFETY: the layouts were found compatible, in the direction that the minors call for.

@@ -18,7 +18,7 @@ use std::{
 use asynccall_abi::{ABI_MAJOR, ABI_MINOR};
 use serde_json::{Value, json};
 use tree::{Edit, Tree, built, workspace_root};
-use versions::{broken_promises, later_minor, version};
+use versions::{ROOT_GROWS, broken_promises, later_minor, version};
 
 /// How many minors are tried that come after today's.
 const LATER: u16 = 2;
@@ -127,13 +127,14 @@ fn any_two_minors_work_together_also_beside_others() {
                 assert_eq!(answer["result"], r#"{"a":[1]}"#, "{context}");
                 assert_eq!(answer["message"], seen_by_plugin(*plugin, host), "{context}");
                 if host > 0 {
+                    let grown = usize::from(ROOT_GROWS) - 1;
                     assert_eq!(
                         answer["handler"],
                         json!(common(host, *plugin, |k| json!(10 + k), json!(0)))
                     );
                     assert_eq!(
                         answer["root"],
-                        json!(common(host, *plugin, |k| json!(20 + k), json!(null)))
+                        json!(common(host, *plugin, |k| json!(20 + k), json!(null))[grown..])
                     );
                 }
             }

@@ -28,10 +28,16 @@ const LAST_OF_JOB: &str = "    fn progress(&self) -> bool {\n        !self.cance
 const LAST_OF_HANDLER: &str =
     "    fn self_check(&self) -> RResult<(), CreateError> {\n        RResult::ROk(())\n    }\n";
 
-/// The minor that comes so many after today's, in which each has added something to all that may grow.
+/// The first later minor that adds to the root module. The one before grows elsewhere only, as 1.1 did.
+pub(crate) const ROOT_GROWS: u16 = 2;
+
+/// The minor that comes so many after today's, in which each has added something to all that may grow, the root
+/// module excepted at first.
 pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
-    let each = |write: &dyn Fn(u16) -> String| (1..=later).map(write).collect::<String>();
-    let list = |write: &dyn Fn(u16) -> String| (1..=later).map(write).collect::<Vec<_>>().join(", ");
+    let from = |first, write: &dyn Fn(u16) -> String| (first..=later).map(write).collect::<Vec<_>>();
+    let each = |write: &dyn Fn(u16) -> String| from(1, write).concat();
+    let of_root = |write: &dyn Fn(u16) -> String| from(ROOT_GROWS, write).concat();
+    let list = |write: &dyn Fn(u16) -> String| from(1, write).join(", ");
     let field = |k| format!("\n    pub later_{k}: extern \"C\" fn() -> u32,");
     let method =
         |answer: u16| move |k| format!("\n    fn later_{k}(&self) -> u32 {{\n        {answer}{k}\n    }}\n");
@@ -52,7 +58,7 @@ pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
         behind(
             PLUGIN,
             "    ) -> RResult<RawHandlerBox, CreateError>,",
-            each(&field),
+            of_root(&field),
         ),
         // The plugin's side answers 1k as a handler and 2k as a root module.
         behind(
@@ -60,11 +66,11 @@ pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
             "impl<K, H: Run<K>> RawHandler for Adapter<K, H> {",
             each(&method(1)),
         ),
-        behind(EXPORT, "        create: adapter::create::<E>,", each(&set)),
+        behind(EXPORT, "        create: adapter::create::<E>,", of_root(&set)),
         behind(
             EXPORT,
             "const TOOLCHAIN: &str = env!(\"PLUGIN_TOOLCHAIN\");\n",
-            each(&function(2)),
+            of_root(&function(2)),
         ),
         // It tells what it sees of the host's side with every job that is done.
         behind(
@@ -105,7 +111,7 @@ pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
             format!(
                 "\"handler\": [{}], \"root\": [{}],",
                 list(&|k| format!("handler.later_{k}()")),
-                list(&|k| format!("root.later_{k}().map(|later| later())"))
+                from(ROOT_GROWS, &|k| format!("root.later_{k}().map(|later| later())")).join(", ")
             ),
         ),
     ]);

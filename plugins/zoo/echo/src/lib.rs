@@ -1,9 +1,9 @@
 //! Answers with its own payload, and misbehaves when the payload asks for it. For tests and benchmarks.
 //!
-//! A payload that is a map may ask, in this order, for: `until_cancelled` (true: it works until the host wants it to
-//! give up, and fails), `leak_mib` (memory that it keeps for ever), `sleep_ms` (with `progress_every_ms` in steps, after each
-//! of which it says that it gets on; it fails once that is answered with no), `abort` (true: the process ends), `panic` (a
-//! text), `fail` (true or a text), `retry_in` (seconds), `bury` (a text).
+//! A payload that is a map may ask, in this order, for: `leak_mib` (memory that it keeps for ever), `sleep_ms` (in steps of
+//! `progress_every_ms`, if given; it says after each that it gets on, and fails where it should give up), `until_cancelled`
+//! (true: it works until the host wants it to give up, and fails), `abort` (true: the process ends), `panic` (a text),
+//! `fail` (true or a text), `retry_in` (seconds), `bury` (a text).
 //!
 //! Its configuration may say how it checks itself.
 
@@ -99,15 +99,15 @@ impl Handler for Echo {
 }
 
 fn grant(job: &Job, wishes: Wishes) -> Result<()> {
+    // Filled, so that it is resident.
+    vec![1_u8; wishes.leak_mib << 20].leak();
+    sleep(job, wishes.sleep_ms, wishes.progress_every_ms)?;
     if wishes.until_cancelled {
         while !job.cancelled() {
             thread::sleep(Duration::from_millis(5));
         }
         return Err("gave up when it was asked to".into());
     }
-    // Filled, so that it is resident.
-    vec![1_u8; wishes.leak_mib << 20].leak();
-    sleep(job, wishes.sleep_ms, wishes.progress_every_ms)?;
     if wishes.abort {
         process::abort();
     }
