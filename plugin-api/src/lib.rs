@@ -76,6 +76,11 @@
 //!
 //! [`Error::priority`] gives a released or buried job another priority; otherwise it keeps the one that it has.
 //!
+//! # Before the first job
+//!
+//! [`Handler::new`] makes the handler from its configuration, and [`Handler::self_check`], where there is one, finds out
+//! whether it can work: a reload to a plugin that cannot is refused with its words, and the old one goes on.
+//!
 //! # At least once
 //!
 //! A handler runs **at least** once for each job, not exactly once. The worker can die, or lose the queue server, after a
