@@ -163,6 +163,29 @@ fn a_plugin_of_every_released_minor_runs_in_todays_host_also_beside_todays_plugi
 }
 
 #[test]
+fn plugins_of_all_minors_run_beside_each_other_in_a_host_of_every_minor() {
+    let released = released();
+    let libraries = released.iter().map(|released| released.plugin.clone());
+    let libraries: Vec<_> = libraries.chain([plugin("echo")]).collect();
+    let loaders = released.iter().map(|released| released.loader.clone());
+    for loader in loaders.chain([plugins::loader()]) {
+        let mut asked: Vec<_> = libraries
+            .iter()
+            .map(|path| (path.as_path(), "echo", CONFIG))
+            .collect();
+        for _ in 0..libraries.len() {
+            asked.rotate_left(1);
+            let backwards: Vec<_> = asked.iter().rev().copied().collect();
+            for order in [&asked, &backwards] {
+                for answer in run(&loader, BODY, order) {
+                    assert_echoed(&answer, BODY);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn todays_plugin_runs_in_a_host_of_every_released_minor() {
     for Released { minor, loader, .. } in released() {
         let answer = run_one(&loader, BODY, &plugin("echo"), CONFIG);
