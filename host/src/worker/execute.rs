@@ -98,6 +98,7 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     if answer.failed {
         lane.row().count_failed();
     }
+    shared.note_outcome(lane, answer.failed.then_some(answer.error.as_str()));
     if at_most_once {
         answer.log_settled_before();
         return None;

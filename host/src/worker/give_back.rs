@@ -64,6 +64,9 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
     // can hand it to a slot that would find it here, and before the master looks.
     lane.not_running();
     lane.row().enter(State::Away, 0, None);
+    if why == Why::TimedOut {
+        lane.shared.note_outcome(lane, Some(why.reason()));
+    }
     let Some(mut guard) = free_connection(lane) else {
         // It goes back by itself when the process ends.
         return warn!(

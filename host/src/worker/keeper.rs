@@ -124,6 +124,9 @@ fn start(lane: Arc<Lane>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
 impl Keeper {
     fn keep(&mut self, bell: &UnixStream) -> io::Result<Exit> {
         loop {
+            if let Some(news) = self.shared.breaker.take_news() {
+                self.link.send(&news)?;
+            }
             if self.is_over() {
                 return Ok(Exit::Ok);
             }
@@ -142,9 +145,17 @@ impl Keeper {
                 match self.link.receive()? {
                     Some(ToWorker::Work) => {
                         self.shared.at_work.store(true, Ordering::Release);
+                        self.withdraw_probe();
                         self.unpark();
                     }
-                    Some(ToWorker::Pause) => self.shared.at_work.store(false, Ordering::Release),
+                    Some(ToWorker::Pause) => {
+                        self.shared.at_work.store(false, Ordering::Release);
+                        self.withdraw_probe();
+                    }
+                    Some(ToWorker::Probe) => {
+                        self.shared.breaker.offer(true);
+                        self.unpark();
+                    }
                     Some(ToWorker::Quiet) => self.go_quiet(),
                     Some(ToWorker::Now) => return Ok(self.leave_now(Why::Leaving)),
                     Some(ToWorker::Setup(_)) => warn!("the master sent a second setup"),
@@ -206,6 +217,14 @@ impl Keeper {
         self.unpark();
     }
 
+    /// No slot takes a job by itself any more.
+    fn withdraw_probe(&self) {
+        self.shared.breaker.offer(false);
+        for lane in &self.lanes {
+            lane.end_probe();
+        }
+    }
+
     fn unpark(&self) {
         for thread in &self.threads {
             thread.thread().unpark();
@@ -218,7 +237,8 @@ impl Keeper {
         for (lane, thread) in self.lanes.iter().zip(&self.threads) {
             let activity = lane.row().activity();
             let at_rest = matches!(activity.state, State::Running | State::Paused);
-            if thread.is_finished() || lane.is_given_back() || at_rest {
+            let probes = lane.is_probing() && !self.shared.is_quiet();
+            if thread.is_finished() || lane.is_given_back() || at_rest || probes {
                 continue;
             }
             all_ended = false;
