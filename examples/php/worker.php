@@ -242,17 +242,20 @@ function load(array $options): void
             'unknown key `' . reset($unknown) . '` of `options`, known are `autoload`, `include`, `max_memory_mib`'
         );
     }
-    foreach ([$options['autoload'] ?? [], $options['include'] ?? []] as $files) {
-        foreach ((array) $files as $file) {
-            if (!is_file($file)) {
-                throw new \RuntimeException("there is no file `$file`");
-            }
-            (static function () use ($file): void {
-                require_once $file;
-            })();
-        }
-    }
+    read((array) ($options['autoload'] ?? []));
+    // Behind the application's autoloaders, which may know the library itself.
     provide_interface();
+    read((array) ($options['include'] ?? []));
+}
+
+function read(array $files): void
+{
+    foreach ($files as $file) {
+        if (!is_file($file)) {
+            throw new \RuntimeException("there is no file `$file`");
+        }
+        require_once $file;
+    }
 }
 
 function main(): void

@@ -134,7 +134,7 @@ impl Lines {
             self.last.push_str(&String::from_utf8_lossy(line));
             if self.left >= line.len() {
                 self.left -= line.len();
-                info!(target: "exec::output", "{}", self.last);
+                info!("{}", self.last);
             } else {
                 self.left = 0;
                 self.missed += line.len();
