@@ -10,6 +10,7 @@ mod abi;
 mod breakers;
 mod capacity;
 mod crash_loops;
+mod exec;
 mod lifecycle;
 mod limits;
 mod logs;

@@ -1,6 +1,6 @@
 <?php
 // Runs the command classes of the PHP library, unchanged, as a persistent child of the handler `exec`.
-// Needs PHP 7.4 or later and the extension json; see README.md beside this file.
+// Needs PHP 7.4 or later and the extension json. plugins/exec/README.md tells how classes are called.
 //
 //   [handler.exec]
 //   command = ["php", "/srv/worker.php"]
@@ -8,8 +8,8 @@
 //   class = '\Core\Mailler'
 //   options = { autoload = "/srv/vendor/autoload.php" }
 //
-// The protocol is described in plugins/exec/README.md: frames of a length (4 bytes, big-endian) and a JSON document,
-// read from descriptor 3, written to descriptor 4. Whatever is printed goes to the host's log.
+// The protocol is described there too: frames of a length (4 bytes, big-endian) and a JSON document, read from
+// descriptor 3, written to descriptor 4. Whatever is printed goes to the host's log.
 
 declare(strict_types=1);
 

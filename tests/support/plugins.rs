@@ -17,11 +17,12 @@ use serde_json::Value;
 use super::skip;
 
 /// The packages whose libraries the tests load.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "zoo-echo",
     "zoo-loud",
     "zoo-pair",
     "zoo-stillborn",
+    "asynccall-exec",
     "asynccall-mailer",
 ];
 

@@ -31,7 +31,9 @@ def write(message):
     write_bytes(frame(message))
 
 
-def linger():
+def linger(note=None):
+    if note:
+        open(note, "w").close()
     while True:
         time.sleep(1)
 
@@ -93,7 +95,13 @@ def work(job, greeting):
         sys.exit(0)
     elif wish == "hang":
         print("hanging", flush=True)
-        linger()
+        linger(payload.get("note"))
+    elif wish == "meet":
+        # Ends when as many children as there are to be have come.
+        open(os.path.join(payload["at"], str(os.getpid())), "w").close()
+        while len(os.listdir(payload["at"])) < payload["count"]:
+            time.sleep(0.005)
+        write(done)
     elif wish == "hang deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print("hanging", flush=True)
@@ -117,7 +125,7 @@ def work(job, greeting):
         print("hanging", flush=True)
         linger()
     elif wish == "wait for cancel":
-        print("hanging", flush=True)
+        open(payload["note"], "w").close()
         cancel = read()
         write({"type": "result", "id": job["id"], "status": "retry", "delay": 5, "error": json.dumps(cancel)})
     else:

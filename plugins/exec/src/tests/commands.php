@@ -54,6 +54,9 @@ class Mailler implements CommandInterface
                 while (true) {
                     sleep(1);
                 }
+            case 'sleep':
+                sleep(1);
+                break;
             case 'leak':
                 static $kept = [];
                 $kept[] = str_repeat('x', 40 << 20);

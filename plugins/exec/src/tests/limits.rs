@@ -26,16 +26,14 @@ fn pid(harness: &Harness<Exec>) -> u64 {
     outcome.result.expect("a result")["pid"].as_u64().expect("a pid")
 }
 
-/// Runs a job, and cancels it once it has said that it hangs.
-fn cancel(harness: &Harness<Exec>, job: Value) -> Outcome {
-    let busy = pid(harness);
+/// Runs a job, and cancels it once its child has made a note that it waits.
+fn cancel(harness: &Harness<Exec>, wish: &str) -> Outcome {
+    let directory = tempfile::tempdir().expect("a directory");
+    let note = directory.path().join("waiting");
+    let job = json!({"do": wish, "note": note});
     thread::scope(|scope| {
         let running = scope.spawn(|| harness.run(job));
-        // A child that sleeps has printed that it hangs, which comes before its sleep.
-        eventually("the child hangs", || {
-            let stack = std::fs::read_to_string(format!("/proc/{busy}/wchan")).unwrap_or_default();
-            (stack.contains("nanosleep") || stack.contains("pipe_read")).then_some(())
-        });
+        eventually("the child waits", || note.exists().then_some(()));
         harness.cancel();
         running.join().expect("it ends")
     })
@@ -95,7 +93,7 @@ fn a_cancelled_job_ends_with_its_child() {
     let Some(harness) = child("", json!({})) else {
         return;
     };
-    let outcome = cancel(&harness, json!({"do": "hang"}));
+    let outcome = cancel(&harness, "hang");
     assert_eq!(outcome.verdict, Verdict::Exception);
     let wanted = "was ended because the host wants the job given up: hanging";
     assert!(outcome.message.contains(wanted), "{}", outcome.message);
@@ -107,7 +105,7 @@ fn a_child_that_wants_to_hear_of_it_is_asked_first_and_lives_on() {
         return;
     };
     let before = pid(&harness);
-    let outcome = cancel(&harness, json!({"do": "wait for cancel"}));
+    let outcome = cancel(&harness, "wait for cancel");
     assert_eq!(outcome.verdict, Verdict::Retry, "{}", outcome.message);
     assert!(
         outcome.message.contains("\"type\": \"cancel\", \"id\": "),
