@@ -4,6 +4,7 @@ mod limits;
 mod oneshot;
 mod persistent;
 mod php;
+mod readme;
 
 use std::{
     env, fs,
