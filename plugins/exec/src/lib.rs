@@ -49,6 +49,14 @@ impl Handler for Exec {
         })
     }
 
+    fn self_check(&self) -> Result<()> {
+        match self {
+            // A command that is run for nothing might do something.
+            Exec::Oneshot(_) => Ok(()),
+            Exec::Persistent(persistent) => persistent.self_check(),
+        }
+    }
+
     fn execute(&self, job: &Job<'_>, _: RawBody) -> Result {
         match self {
             Exec::Oneshot(oneshot) => oneshot.execute(job),

@@ -36,11 +36,11 @@ pub(crate) struct Persistent {
 }
 
 impl Persistent {
-    /// Starts the first child, so that a command that cannot work is known before any job is taken.
+    /// Starts no child yet.
     ///
     /// # Errors
     ///
-    /// Why the first child could not be used.
+    /// `options` that no message can hold, or a system that gives no thread.
     pub(crate) fn new(launch: Launch, limits: Limits, settings: Persistence) -> Result<Persistent, Error> {
         let greeting = Greeting::new(settings.class.as_deref(), &settings.options);
         let greeting = serde_json::to_vec(&greeting)?;
@@ -49,15 +49,23 @@ impl Persistent {
             Error::failed(format_args!("`options` has {length} bytes, which is too much"))
         })?;
         let nursery = Nursery::start(launch, hello, limits, settings.start_timeout, settings.stop_grace)?;
-        let persistent = Persistent {
+        Ok(Persistent {
             idle: Mutex::default(),
             nursery,
             settings,
             limits,
-        };
-        let first = persistent.nursery.child()?;
-        persistent.idle().push(first);
-        Ok(persistent)
+        })
+    }
+
+    /// Starts the first child, so that a command that cannot work is known before any job is taken.
+    ///
+    /// # Errors
+    ///
+    /// Why the first child cannot be used.
+    pub(crate) fn self_check(&self) -> Result<(), Error> {
+        let child = self.child()?;
+        self.idle().push(child);
+        Ok(())
     }
 
     /// Has a child run this job.

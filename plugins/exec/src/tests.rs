@@ -32,14 +32,11 @@ fn harness(config: Value) -> Harness<Exec> {
     Harness::new(config).expect("the configuration is accepted")
 }
 
-/// Why a configuration makes no handler.
+/// Why a handler is refused before it is given any job.
 #[track_caller]
 fn refusal(config: Value) -> String {
-    let made = Harness::<Exec>::new(config);
-    made.map(drop)
-        .expect_err("the handler is refused")
-        .message()
-        .to_owned()
+    let checked = harness(config).self_check();
+    checked.expect_err("the handler is refused").message().to_owned()
 }
 
 /// The result of a job that is done.
