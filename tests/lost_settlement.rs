@@ -1,16 +1,14 @@
 //! A done job whose delete is lost with its connection is deleted once, if it still is that job.
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use crate::support::{Beanstalkd, Host};
+use crate::support::{
+    Beanstalkd, Host, Proxy,
+    proxy::{Fate, Way},
+};
 
 /// Where the first connection that sends a `delete` is cut.
 #[derive(Clone, Copy)]
@@ -22,65 +20,31 @@ enum Cut {
 }
 
 /// A proxy to the queue server that cuts one connection, once.
-fn cutting_proxy(queue: &Beanstalkd, cut: Cut) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    let server = queue.port();
+fn cutting_proxy(queue: &Beanstalkd, cut: Cut) -> Proxy {
     let done = Arc::new(AtomicBool::new(false));
-    thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else {
-                return;
-            };
-            let done = done.clone();
-            thread::spawn(move || carry(client, upstream, cut, &done));
-        }
-    });
-    port
+    Proxy::start(queue, move |_| {
+        let done = done.clone();
+        let mut is_muted = false;
+        Box::new(move |way, bytes| {
+            let is_delete = way == Way::ToServer && bytes.starts_with(b"delete ");
+            if is_delete && !done.swap(true, Ordering::SeqCst) {
+                match cut {
+                    Cut::BeforeTheDelete => return Fate::Cut(0),
+                    Cut::BeforeTheAnswer => is_muted = true,
+                }
+            }
+            // When the answer is there, the queue server has done what it was told.
+            match is_muted && way == Way::ToWorker {
+                true => Fate::Cut(0),
+                false => Fate::Pass,
+            }
+        })
+    })
 }
 
-fn carry(mut client: TcpStream, mut upstream: TcpStream, cut: Cut, done: &AtomicBool) {
-    let silent = Arc::new(AtomicBool::new(false));
-    let (mut back, mut answers) = (
-        client.try_clone().expect("a socket"),
-        upstream.try_clone().expect("a socket"),
-    );
-    let muted = silent.clone();
-    let answering = thread::spawn(move || {
-        let mut chunk = [0; 4096];
-        while let Ok(count @ 1..) = answers.read(&mut chunk) {
-            if muted.load(Ordering::SeqCst) {
-                // The answer is there, so the queue server has done what it was told.
-                break;
-            }
-            if back.write_all(&chunk[..count]).is_err() {
-                break;
-            }
-        }
-        let _ = back.shutdown(Shutdown::Both);
-    });
-    let mut chunk = [0; 4096];
-    while let Ok(count @ 1..) = client.read(&mut chunk) {
-        let is_delete = chunk[..count].starts_with(b"delete ");
-        if is_delete && !done.swap(true, Ordering::SeqCst) {
-            match cut {
-                Cut::BeforeTheDelete => break,
-                Cut::BeforeTheAnswer => silent.store(true, Ordering::SeqCst),
-            }
-        }
-        if upstream.write_all(&chunk[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = upstream.shutdown(Shutdown::Both);
-    let _ = client.shutdown(Shutdown::Both);
-    let _ = answering.join();
-}
-
-fn host(queue: &Beanstalkd, cut: Cut) -> Host {
-    let port = cutting_proxy(queue, cut);
+fn host(proxy: &Proxy) -> Host {
     Host::unconnected()
-        .flag(format!("--port={port}"))
+        .flag(format!("--port={}", proxy.port()))
         .plugin("echo")
         .tube("t")
 }
@@ -88,7 +52,8 @@ fn host(queue: &Beanstalkd, cut: Cut) -> Host {
 #[test]
 fn a_delete_that_did_not_arrive_is_made_up_for_on_the_next_connection() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Cut::BeforeTheDelete).start();
+    let proxy = cutting_proxy(&queue, Cut::BeforeTheDelete);
+    let daemon = host(&proxy).start();
     let job = queue.put("t", "1");
     let line = daemon.wait_for_settled(job);
     assert!(line.contains("outcome=done settled=delete"), "{line}");
@@ -110,7 +75,8 @@ fn a_delete_that_did_not_arrive_is_made_up_for_on_the_next_connection() {
 #[test]
 fn a_delete_whose_answer_was_lost_counts_as_done() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Cut::BeforeTheAnswer).start();
+    let proxy = cutting_proxy(&queue, Cut::BeforeTheAnswer);
+    let daemon = host(&proxy).start();
     let job = queue.put("t", "1");
     let line = daemon.wait_for_settled(job);
     assert!(
@@ -124,7 +90,8 @@ fn a_delete_whose_answer_was_lost_counts_as_done() {
 #[test]
 fn a_job_that_was_handed_out_again_meanwhile_is_left_to_whoever_has_it() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Cut::BeforeTheDelete).workers(2).start();
+    let proxy = cutting_proxy(&queue, Cut::BeforeTheDelete);
+    let daemon = host(&proxy).workers(2).start();
     daemon.wait_for_status("both wait for a job", |status| {
         crate::support::daemon::slots(status)
             .filter(|slot| slot["state"] == "idle")

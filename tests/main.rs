@@ -8,6 +8,7 @@ mod support;
 
 mod abi;
 mod breakers;
+mod broken_connections;
 mod capacity;
 mod crash_loops;
 mod exec;

@@ -112,6 +112,26 @@ fn an_idle_daemon_does_not_spin() {
 }
 
 #[test]
+fn a_daemon_that_waits_for_its_queue_server_sleeps_between_its_attempts() {
+    let Some(mut queue) = Beanstalkd::start() else {
+        return;
+    };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    let worker = daemon.workers()[0];
+    queue.halt();
+    let attempts = || daemon.lines_with(&["cannot reach the queue server"]).len();
+    let wake_ups = || processes::wake_ups(worker) + processes::wake_ups(daemon.pid());
+    eventually("the waits grow", || (attempts() >= 3).then_some(()));
+    let (before, begun) = (wake_ups(), attempts());
+    // By now these take several seconds.
+    eventually("it tries three times more", || {
+        (attempts() >= begun + 3).then_some(())
+    });
+    let woken = wake_ups() - before;
+    assert!(woken <= 20, "woken {woken} times for three attempts");
+}
+
+#[test]
 fn a_queue_server_that_does_not_answer_any_more_does_not_keep_the_daemon_from_stopping() {
     let Some(queue) = Beanstalkd::start() else { return };
     let host = Host::new(&queue)

@@ -1,21 +1,9 @@
 //! Everything at once: jobs flow while workers and masters come and go.
 
-use std::collections::BTreeMap;
-
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Beanstalkd, Daemon, Host, daemon::workers, eventually, processes};
-
-/// How often the handler ran for each job, by the log.
-fn executions(daemon: &Daemon) -> BTreeMap<String, u32> {
-    let mut executions = BTreeMap::new();
-    for line in daemon.lines_with(&[" handler=echo ", "tag="]) {
-        let job = line.split(" job=").nth(1).and_then(|rest| rest.split(' ').next());
-        *executions.entry(job.expect("a job").to_owned()).or_insert(0) += 1;
-    }
-    executions
-}
+use crate::support::{Beanstalkd, Host, daemon::workers, eventually, processes};
 
 #[test]
 fn each_job_runs_once_through_reloads_restarts_and_the_replacement_of_workers() {
@@ -44,7 +32,7 @@ fn each_job_runs_once_through_reloads_restarts_and_the_replacement_of_workers() 
     eventually("all jobs are done", || (deleted() >= JOBS as u64).then_some(()));
     assert_eq!(deleted(), JOBS as u64, "each was deleted once");
     assert_eq!(queue.tube_stat("t", "current-jobs-buried"), 0);
-    let executions = executions(&daemon);
+    let executions = daemon.executions();
     assert_eq!(executions.len(), JOBS);
     let twice: Vec<_> = executions.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "these ran more than once: {twice:?}");

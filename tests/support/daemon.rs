@@ -1,6 +1,7 @@
 //! A running daemon: asked by its own commands, watched by its log, ended with the test.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     process::{Child, Command},
@@ -147,6 +148,17 @@ impl Daemon {
             .filter(|line| parts.iter().all(|part| has(line, part)))
             .map(|line| line.trim_end().to_owned())
             .collect()
+    }
+
+    /// How often the handler `echo` ran for each job, by its debug lines.
+    pub(crate) fn executions(&self) -> BTreeMap<u64, usize> {
+        let mut executions = BTreeMap::new();
+        for line in self.lines_with(&[" handler=echo ", "tag="]) {
+            let id = line.split(" job=").nth(1).and_then(|rest| rest.split(' ').next());
+            let job = id.and_then(|id| id.parse().ok()).expect("a job");
+            *executions.entry(job).or_default() += 1;
+        }
+        executions
     }
 
     /// Waits for a line of the log that has all of these parts.

@@ -1,6 +1,7 @@
 //! What the tests stand on, in the order in which a test meets it.
 //!
 //! - [`queue`]: a beanstalkd of the test's own, to put jobs into and to look at,
+//! - [`proxy`]: connections to it that break or fall silent,
 //! - [`host`]: how a daemon is started, [`daemon`]: a running one, [`processes`]: its workers,
 //! - [`plugins`]: the `.so` files, built once per run,
 //! - [`php`]: a producer in PHP,
@@ -22,6 +23,7 @@ pub(crate) mod host;
 pub(crate) mod php;
 pub(crate) mod plugins;
 pub(crate) mod processes;
+pub(crate) mod proxy;
 pub(crate) mod queue;
 pub(crate) mod sink;
 
@@ -29,6 +31,7 @@ pub(crate) use daemon::Daemon;
 pub(crate) use directory::Directory;
 pub(crate) use host::{Ended, Host};
 pub(crate) use plugins::plugin;
+pub(crate) use proxy::Proxy;
 pub(crate) use queue::Beanstalkd;
 pub(crate) use sink::Sink;
 

@@ -6,6 +6,7 @@
 //! - this module: from the first message to the exit,
 //! - [`lane`], [`slot`]: what a slot shares with the main thread, and its loop,
 //! - [`execute`]: one job from its handler to its settlement,
+//! - [`reconnect`]: how long a slot waits for the queue server,
 //! - [`recover`]: done jobs whose settlement was lost with a connection,
 //! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
@@ -49,6 +50,7 @@ mod job;
 mod keeper;
 mod lane;
 mod limits;
+mod reconnect;
 mod recover;
 mod slot;
 mod suspicion;
@@ -57,6 +59,9 @@ mod watch;
 
 use breaker::Breaker;
 use limits::Limits;
+
+/// The longest wait of one reserve. With the time that a reply may take, this is when a silent connection is noticed.
+const LONGEST_RESERVE: Duration = Duration::from_secs(30);
 
 /// What all threads of a worker share. Nothing in it changes but the counters and flags.
 struct Shared {
@@ -214,9 +219,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         handler: made,
         handler_name: Arc::from(handler),
         retry: policy::Settings::of(&pool),
-        reserve_seconds: (pool.reserve_timeout.as_secs().max(1))
-            .try_into()
-            .unwrap_or(u32::MAX),
+        reserve_seconds: reserve_seconds(pool.reserve_timeout),
         scoreboard,
         at_work: AtomicBool::new(false),
         quiet: AtomicBool::new(false),
@@ -239,6 +242,14 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     // Last: what it costs is spent on nothing where anything else is wrong.
     shared.handler.self_check().map_err(|error| error.full())?;
     Ok((Arc::new(shared), first_row, pool.slots as usize, ears))
+}
+
+/// How long one reserve waits.
+///
+/// Longer waits are made of several reserves: the answer to each shows that the connection is not half-open.
+fn reserve_seconds(wished: Duration) -> u32 {
+    let seconds = wished.clamp(Duration::from_secs(1), LONGEST_RESERVE).as_secs();
+    seconds.try_into().unwrap_or(u32::MAX)
 }
 
 fn bell() -> io::Result<(UnixStream, UnixStream)> {

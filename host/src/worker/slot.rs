@@ -8,10 +8,7 @@
 //!
 //! What the slot shares with the worker's main thread is its [`Lane`].
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Instant};
 
 use asynccall_client::{
     connection::{Address, Connection, ConnectionError, Options},
@@ -24,17 +21,13 @@ use super::{
     execute::{Inconclusive, Pending, execute},
     fatal,
     lane::Lane,
+    reconnect::{Reconnects, random},
     recover::{self, Unsettled},
 };
 use crate::{
     ipc::row::State,
     observe::{line::chain, log},
 };
-
-/// Wait before the first reconnect; each further failure doubles it.
-const FIRST_RECONNECT: Duration = Duration::from_millis(100);
-/// The longest wait before a reconnect.
-const LONGEST_RECONNECT: Duration = Duration::from_secs(10);
 
 /// How often a slot that should be quiet tries to reach a queue server that has to hear of a done job.
 const LAST_TRIES: u32 = 5;
@@ -68,7 +61,7 @@ impl From<ConnectionError> for Box<Lost> {
 pub(super) fn run(lane: &Lane) {
     let shared = &lane.shared;
     fatal::mark_thread(shared.mark(lane.row_index()));
-    let mut failures = 0;
+    let mut reconnects = Reconnects::default();
     let mut body = Vec::new();
     let mut unsettled: Option<Unsettled> = None;
     let mut last_tries = LAST_TRIES;
@@ -84,23 +77,18 @@ pub(super) fn run(lane: &Lane) {
             recover::show(lane, unsettled);
         }
         let began = Instant::now();
-        let Err(lost) = work(lane, &mut unsettled, failures > 0, &mut body) else {
+        let Err(lost) = work(lane, &mut unsettled, reconnects.has_failed(), &mut body) else {
             continue;
         };
         unsettled = lost.unsettled.or(unsettled);
-        // A server that accepts and drops at once must not be asked at full speed.
-        failures = if began.elapsed() > LONGEST_RECONNECT {
-            1
-        } else {
-            failures + 1
-        };
+        let pause = reconnects.failed(began.elapsed(), random());
         let what = match lost.error {
             ConnectionError::Connect { .. } => "cannot reach the queue server, trying again",
             _ => "connection to the queue server lost, connecting again",
         };
         warn!(server = %shared.address, error = chain(&lost.error), "{what}");
         if !shared.is_quiet() || unsettled.is_some() {
-            thread::park_timeout(reconnect_delay(failures, lane.row_index()));
+            thread::park_timeout(pause);
         }
     }
     if let Some(unsettled) = unsettled {
@@ -132,17 +120,6 @@ fn work(
     lane.install(None);
     log::set_job(None);
     served
-}
-
-/// Doubles from [`FIRST_RECONNECT`] to [`LONGEST_RECONNECT`], shortened by up to a quarter, differently for each slot.
-fn reconnect_delay(failures: u32, slot: usize) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let full = FIRST_RECONNECT
-        .saturating_mul(1 << failures.saturating_sub(1).min(16))
-        .min(LONGEST_RECONNECT);
-    let quarter = full / 4;
-    let part = RandomState::new().hash_one(slot) as f64 / u64::MAX as f64;
-    full - quarter.mul_f64(part)
 }
 
 /// Connects and watches the pool's tubes.
