@@ -90,13 +90,13 @@ impl Master {
             }
             Some(Probed::Closed) => {
                 info!(pool, "breaker closed: a job went well");
-                self.go_on(pool);
+                self.let_reserve(pool);
             }
         }
     }
 
     /// The pool's breaker has closed.
-    fn go_on(&mut self, pool: &str) {
+    fn let_reserve(&mut self, pool: &str) {
         if let Some(streak) = self.processes.streak(pool) {
             streak.end();
         }
@@ -105,11 +105,23 @@ impl Master {
         }
     }
 
+    /// Ends the rests that an earlier instance has begun: which ones there were is not handed over.
+    pub(super) fn end_unknown_rests(&self) {
+        for pool in self
+            .processes
+            .streaks()
+            .keys()
+            .filter(|pool| !self.paused.contains(*pool))
+        {
+            self.tell_ready_workers(pool, false);
+        }
+    }
+
     /// Another generation serves, and its handlers are given a chance.
     pub(super) fn close_breakers(&mut self) {
         for pool in self.breakers.close_all() {
             info!(pool, "breaker closed: another generation serves");
-            self.go_on(&pool);
+            self.let_reserve(&pool);
         }
     }
 
