@@ -10,6 +10,7 @@ mod abi;
 mod breakers;
 mod broken_connections;
 mod capacity;
+mod chaos;
 mod crash_loops;
 mod exec;
 mod handover;

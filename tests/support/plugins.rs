@@ -17,7 +17,8 @@ use serde_json::Value;
 use super::skip;
 
 /// The packages whose libraries the tests load.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
+    "zoo-diary",
     "zoo-echo",
     "zoo-loud",
     "zoo-pair",

@@ -28,11 +28,15 @@ pub(crate) fn runs(pid: u32, binary: &Path) -> bool {
     executed.is_ok_and(|path| path.to_string_lossy().starts_with(&*binary.to_string_lossy()))
 }
 
+/// Every process of the system.
+pub(crate) fn all() -> impl Iterator<Item = u32> {
+    let processes = fs::read_dir("/proc").expect("a Linux system");
+    processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
 /// The children of a process.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let processes = fs::read_dir("/proc").expect("a Linux system");
-    processes
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+    all()
         .filter(|child| stat(*child).is_some_and(|(_, parent)| parent == pid))
         .collect()
 }

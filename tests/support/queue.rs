@@ -126,6 +126,11 @@ impl Beanstalkd {
         }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Its TCP port.
     #[track_caller]
     pub(crate) fn port(&self) -> u16 {
