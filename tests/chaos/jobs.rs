@@ -85,12 +85,7 @@ impl Task {
         let deed = dice.weighted(&DEEDS);
         let (from, to) = dice.weighted(&WORK);
         let worked = dice.within(from..to);
-        // One in five never does better; it has to end buried.
-        let faults = if dice.happens(200) {
-            1000
-        } else {
-            dice.within(1..3)
-        };
+        let (faults, never_does_better) = (dice.within(1..3), dice.happens(200));
         let mib = dice.weighted(&[(2, 40), (1, 120)]);
         let at_most_once = dice.happens(40);
         Task {
@@ -100,6 +95,10 @@ impl Task {
                 Deed::Work => 0,
                 // Each attempt takes a slot away for seconds.
                 Deed::Hang | Deed::Dawdle | Deed::Leak => 1,
+                // Whoever asks for another try is given one for ever.
+                Deed::Retry => faults,
+                // It has to end buried.
+                _ if never_does_better => 1000,
                 _ => faults,
             },
             ms: if deed == Deed::Leak { 800 } else { worked },
