@@ -245,18 +245,15 @@ impl<'a> Evidence<'a> {
 
     /// Why a job lies buried: the reason in the log, or that whoever buried it could not say so any more.
     fn burial(&self, job: u64, executions: &[&Execution]) -> Option<String> {
-        let remarks = self.remarks.get(&job).into_iter().flatten();
-        let reasons = remarks
-            .clone()
-            .filter(|remark| remark.settled == "bury" && !remark.reason.is_empty());
-        if let Some(remark) = reasons.last() {
+        let remarks = self.remarks.get(&job).map_or(&[][..], Vec::as_slice);
+        let says_why = |remark: &&&Remark| remark.settled == "bury" && !remark.reason.is_empty();
+        if let Some(remark) = remarks.iter().rfind(says_why) {
             return Some(without_numbers(&remark.reason));
         }
-        let mut silent =
-            remarks.filter(|remark| matches!(excuses(remark), Some(Cause::Unknown | Cause::Crashed)));
+        let is_silent = |remark: &&Remark| matches!(excuses(remark), Some(Cause::Unknown | Cause::Crashed));
         let last = executions.iter().max_by_key(|run| run.begun);
-        (silent.next_back().is_some() || last.is_some_and(|run| self.was_killed(run)))
-            .then(|| "(the answer to the bury was lost)".to_owned())
+        let is_excused = remarks.iter().any(is_silent) || last.is_some_and(|run| self.was_killed(run));
+        is_excused.then(|| "(whoever buried it could not say why any more)".to_owned())
     }
 }
 

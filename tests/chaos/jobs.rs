@@ -1,11 +1,13 @@
 //! The jobs of a storm: what they ask of the `diary` plugin, and how often each kind comes.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::dice::Dice;
 
 /// What a job does on its first attempts. What each means: see the plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Deed {
     Work,
     Panic,
@@ -21,23 +23,6 @@ pub(super) enum Deed {
 }
 
 impl Deed {
-    /// Its name in the payload.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Deed::Work => "work",
-            Deed::Panic => "panic",
-            Deed::Fail => "fail",
-            Deed::Retry => "retry",
-            Deed::Bury => "bury",
-            Deed::Abort => "abort",
-            Deed::Overflow => "overflow",
-            Deed::Exit => "exit",
-            Deed::Hang => "hang",
-            Deed::Dawdle => "dawdle",
-            Deed::Leak => "leak",
-        }
-    }
-
     /// Whether it takes its worker down at once.
     pub(super) fn is_deadly(self) -> bool {
         matches!(self, Deed::Abort | Deed::Overflow | Deed::Exit)
@@ -109,7 +94,7 @@ impl Task {
 
     /// Its body.
     pub(super) fn body(&self) -> String {
-        let mut body = json!({"number": self.number, "deed": self.deed.name()});
+        let mut body = json!({"number": self.number, "deed": self.deed});
         let mut set = |key: &str, value: Value, is_set: bool| {
             if is_set {
                 body[key] = value;

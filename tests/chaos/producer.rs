@@ -46,7 +46,7 @@ impl Producer {
         let is_over = Arc::new(AtomicBool::new(false));
         let tubes = tubes
             .iter()
-            .map(|tube| TubeName::new(*tube).expect("a tube's name"));
+            .map(|tube| TubeName::new(tube).expect("a tube's name"));
         let mut work = Work {
             address,
             connection: None,

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::{self, Display, Formatter},
     process::{Child, Stdio},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -40,6 +41,26 @@ enum Act {
     RollBack,
     Scale,
     Pause,
+}
+
+impl Display for Act {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Act::KillWorker => "worker killed",
+            Act::StopWorker => "worker stopped",
+            Act::KillMaster => "master killed",
+            Act::StopMaster => "master stopped",
+            Act::KillQueue => "queue server killed",
+            Act::CutConnections => "all connections cut",
+            Act::StallConnections => "all connections stalled",
+            Act::Reload => "new plugin, reload",
+            Act::ReloadBroken => "broken plugin or settings, reload",
+            Act::Restart => "restart",
+            Act::RollBack => "rollback",
+            Act::Scale => "scale",
+            Act::Pause => "pause",
+        })
+    }
 }
 
 /// How often each act comes.
@@ -221,7 +242,7 @@ impl<'a> Storm<'a> {
                 self.due.push((later, Due::Resume));
             }
         }
-        *self.tally.entry(format!("{act:?}")).or_default() += 1;
+        *self.tally.entry(act.to_string()).or_default() += 1;
     }
 
     fn kill_worker(&mut self, choice: u64) {
@@ -295,9 +316,8 @@ impl<'a> Storm<'a> {
             let answer = if code == Some(0) { "done" } else { "refused" };
             *self
                 .tally
-                .entry(format!("{} {answer}", command.words[0]))
+                .entry(format!("command `{}` {answer}", command.words[0]))
                 .or_default() += 1;
-            if code != Some(0) { eprintln!("{:?} {code:?} {}", command.words, String::from_utf8_lossy(&output.stderr)); }
             if code.is_none_or(|code| !ANSWERS.contains(&code)) {
                 let error = String::from_utf8_lossy(&output.stderr).into_owned();
                 self.complaints
