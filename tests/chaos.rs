@@ -136,7 +136,7 @@ fn weather(plan: &Plan, mut queue: Beanstalkd, proxy: &Proxy, mut dice: Dice) ->
     let mut subject = Subject::new(plan, proxy.port());
     subject.start();
     let before = settled(&mut subject, plan);
-    let producer = Producer::start(queue.address().clone(), &POOLS, plan.rate, dice.split());
+    let producer = Producer::start(queue.address().clone(), &POOLS, plan, dice.split());
     let mut storm = Storm::new(&mut subject, &mut queue, proxy, dice);
     storm.rage(Duration::from_secs(plan.seconds));
     let Storm {

@@ -28,6 +28,7 @@ mod progress;
 mod queue_server;
 mod recycling;
 mod reload;
+mod reload_answers;
 mod restart;
 mod restart_refused;
 mod retries;

@@ -40,35 +40,39 @@ pub(super) struct Task {
     pub(super) at_most_once: bool,
 }
 
-/// Kinds of work: how often of a thousand, and how long it takes in milliseconds, from and to. The last two outlast
-/// half of the time to run, and all of it.
-const WORK: [(u64, (u64, u64)); 4] = [
-    (500, (0, 1)),
-    (480, (1, 30)),
-    (12, (2000, 2500)),
-    (8, (3200, 3600)),
-];
-
-/// How often each deed comes, of a thousand jobs.
-const DEEDS: [(u64, Deed); 11] = [
-    (850, Deed::Work),
+/// What most jobs do, by weight.
+const PLAIN: [(u64, Deed); 5] = [
+    (890, Deed::Work),
     (30, Deed::Panic),
     (30, Deed::Fail),
     (40, Deed::Retry),
-    (12, Deed::Bury),
-    (9, Deed::Abort),
-    (7, Deed::Overflow),
-    (7, Deed::Exit),
-    (3, Deed::Hang),
-    (3, Deed::Dawdle),
-    (9, Deed::Leak),
+    (10, Deed::Bury),
 ];
 
+/// What a job does that takes a worker, or a slot for seconds, by weight. `Work` is here for the time that it takes.
+const ROUGH: [(u64, Deed); 7] = [
+    (50, Deed::Work),
+    (12, Deed::Abort),
+    (8, Deed::Overflow),
+    (8, Deed::Exit),
+    (5, Deed::Hang),
+    (5, Deed::Dawdle),
+    (12, Deed::Leak),
+];
+
+/// How long work takes in milliseconds, from and to, by weight.
+const PLAIN_WORK: [(u64, (u64, u64)); 2] = [(1, (0, 1)), (1, (1, 30))];
+/// Longer than half of the time to run, and longer than all of it.
+const ROUGH_WORK: [(u64, (u64, u64)); 2] = [(3, (2000, 2500)), (2, (3200, 3600))];
+
 impl Task {
-    /// The job of that number.
-    pub(super) fn roll(number: u64, dice: &mut Dice) -> Task {
-        let deed = dice.weighted(&DEEDS);
-        let (from, to) = dice.weighted(&WORK);
+    /// The job of that number. Of a million jobs, `rough` are such as take a worker, or a slot for seconds.
+    pub(super) fn roll(number: u64, rough: u64, dice: &mut Dice) -> Task {
+        let is_rough = dice.within(0..1_000_000) < rough;
+        let (deed, (from, to)) = match is_rough {
+            true => (dice.weighted(&ROUGH), dice.weighted(&ROUGH_WORK)),
+            false => (dice.weighted(&PLAIN), dice.weighted(&PLAIN_WORK)),
+        };
         let worked = dice.within(from..to);
         let (faults, never_does_better) = (dice.within(1..3), dice.happens(200));
         let mib = dice.weighted(&[(2, 40), (1, 120)]);
@@ -86,7 +90,12 @@ impl Task {
                 _ if never_does_better => 1000,
                 _ => faults,
             },
-            ms: if deed == Deed::Leak { 800 } else { worked },
+            ms: match (deed, is_rough) {
+                (Deed::Leak, _) => 800,
+                // What misbehaves at first works for a moment at last.
+                (Deed::Work, _) | (_, false) => worked,
+                (_, true) => 1,
+            },
             mib,
             at_most_once: at_most_once && deed == Deed::Work,
         }
@@ -116,7 +125,7 @@ pub(super) fn number(body: &[u8]) -> Option<u64> {
 #[test]
 fn a_body_carries_its_number() {
     let mut dice = Dice::new(1);
-    for task in (0..1000).map(|number| Task::roll(number, &mut dice)) {
+    for task in (0..1000).map(|number| Task::roll(number, 500_000, &mut dice)) {
         assert_eq!(number(task.body().as_bytes()), Some(task.number));
     }
 }

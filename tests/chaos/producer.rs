@@ -18,11 +18,14 @@ use asynccall_client::{
     tube::TubeName,
 };
 
-use super::{dice::Dice, history::Put, jobs::Task};
+use super::{Plan, dice::Dice, history::Put, jobs::Task};
 use crate::support::PATIENCE;
 
 /// Time to run of every job, in seconds.
 pub(super) const TTR: u32 = 3;
+/// How many rough jobs there are for each worker in a million seconds: more of them, and the workers would be busy
+/// with dying.
+const ROUGH_PER_WORKER: u64 = 150_000;
 /// The wait before it connects again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -41,13 +44,15 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    /// Puts `rate` jobs a second, each into one of the tubes.
-    pub(super) fn start(address: Address, tubes: &[&str], rate: u64, dice: Dice) -> Producer {
+    /// Puts jobs at the plan's rate, each into one of the tubes.
+    pub(super) fn start(address: Address, tubes: &[&str], plan: &Plan, dice: Dice) -> Producer {
         let is_over = Arc::new(AtomicBool::new(false));
         let tubes = tubes
             .iter()
             .map(|tube| TubeName::new(tube).expect("a tube's name"));
+        let rate = u32::try_from(plan.rate).expect("a rate");
         let mut work = Work {
+            rough: ROUGH_PER_WORKER * plan.workers as u64 / plan.rate,
             address,
             connection: None,
             tubes: tubes.collect(),
@@ -58,7 +63,7 @@ impl Producer {
         let thread = thread::spawn(move || {
             let begun = Instant::now();
             for number in 1.. {
-                let due = begun + Duration::from_secs(number) / u32::try_from(rate).expect("a rate");
+                let due = begun + Duration::from_secs(number) / rate;
                 thread::sleep(due.saturating_duration_since(Instant::now()));
                 if ends.load(Ordering::SeqCst) {
                     break;
@@ -78,6 +83,8 @@ impl Producer {
 }
 
 struct Work {
+    /// How many of a million jobs are rough.
+    rough: u64,
     address: Address,
     connection: Option<Connection>,
     tubes: Vec<TubeName>,
@@ -88,7 +95,7 @@ struct Work {
 impl Work {
     /// Puts a job until its put is answered.
     fn put(&mut self, number: u64) {
-        let task = Task::roll(number, &mut self.dice);
+        let task = Task::roll(number, self.rough, &mut self.dice);
         let tube = self.dice.within(0..self.tubes.len() as u64) as usize;
         let delay = u32::from(self.dice.happens(50));
         let begun = Instant::now();

@@ -1,6 +1,6 @@
 //! How a generation takes over: what a reload begins, and how it ends.
 
-use std::{io, time::Instant};
+use std::{io, ops::RangeBounds, time::Instant};
 
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -46,7 +46,12 @@ impl Master {
         self.waiting.push(Waiting { generation, reply });
         match begin(self) {
             Ok(_) => self.answer_waiting(),
-            Err(failure) => self.refuse_waiting(generation, &failure),
+            // Nothing has begun, so the last one is the caller; whoever waits for another generation waits on.
+            Err(failure) => {
+                if let Some(caller) = self.waiting.pop() {
+                    caller.refuse(&failure);
+                }
+            }
         }
     }
 
@@ -134,7 +139,7 @@ impl Master {
                 Effect::Dropped { generation, error } => self.on_dropped(generation, error),
                 Effect::SeatFailed { generation, error } => {
                     let error = format!("generation {generation} serves, but a worker of it died: {error}");
-                    self.refuse_waiting(generation, &Failure::new(Exit::Failed, error));
+                    self.refuse_waiting(..=generation, &Failure::new(Exit::Failed, error));
                 }
                 Effect::Waits {
                     pool,
@@ -245,12 +250,10 @@ impl Master {
         }
     }
 
-    /// Answers those who wait for `generation` or an earlier one with a failure.
-    fn refuse_waiting(&mut self, generation: u64, failure: &Failure) {
-        for waiting in self
-            .waiting
-            .extract_if(.., |waiting| waiting.generation <= generation)
-        {
+    /// Answers those with a failure whose generation is one of these.
+    fn refuse_waiting(&mut self, generations: impl RangeBounds<u64>, failure: &Failure) {
+        let is_meant = |waiting: &mut Waiting| generations.contains(&waiting.generation);
+        for waiting in self.waiting.extract_if(.., is_meant) {
             waiting.refuse(failure);
         }
     }
@@ -270,7 +273,7 @@ impl Master {
             self.reload_again = false;
             if let Err(failure) = self.reload() {
                 error!(error = %failure, "reload refused, the running generation goes on");
-                self.refuse_waiting(self.last_generation + 1, &failure);
+                self.refuse_waiting(self.last_generation + 1.., &failure);
             }
         }
     }
