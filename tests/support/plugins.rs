@@ -167,9 +167,10 @@ fn collect(name: &str, libraries: &[PathBuf]) -> PathBuf {
     fs::create_dir_all(&directory).expect("a directory");
     for library in libraries {
         let path = directory.join(library.file_name().expect("a file"));
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        // With a name of its own: two tests may collect the same library at one time.
+        let temporary = tempfile::NamedTempFile::new_in(&directory).expect("a file");
         fs::copy(library, &temporary).expect("the library is copied");
-        fs::rename(&temporary, &path).expect("the library is put in place");
+        temporary.persist(&path).expect("the library is put in place");
     }
     directory
 }
