@@ -1,84 +1,12 @@
 //! A done job whose delete is lost with its connection is deleted once, if it still is that job.
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+use crate::support::{
+    Beanstalkd, Host,
+    proxy::{Spoil, spoiling_proxy},
 };
 
-use crate::support::{Beanstalkd, Host};
-
-/// Where the first connection that sends a `delete` is cut.
-#[derive(Clone, Copy)]
-enum Cut {
-    /// The queue server never sees it.
-    BeforeTheDelete,
-    /// The worker never sees the answer.
-    BeforeTheAnswer,
-}
-
-/// A proxy to the queue server that cuts one connection, once.
-fn cutting_proxy(queue: &Beanstalkd, cut: Cut) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    let server = queue.port();
-    let done = Arc::new(AtomicBool::new(false));
-    thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else {
-                return;
-            };
-            let done = done.clone();
-            thread::spawn(move || carry(client, upstream, cut, &done));
-        }
-    });
-    port
-}
-
-fn carry(mut client: TcpStream, mut upstream: TcpStream, cut: Cut, done: &AtomicBool) {
-    let silent = Arc::new(AtomicBool::new(false));
-    let (mut back, mut answers) = (
-        client.try_clone().expect("a socket"),
-        upstream.try_clone().expect("a socket"),
-    );
-    let muted = silent.clone();
-    let answering = thread::spawn(move || {
-        let mut chunk = [0; 4096];
-        while let Ok(count @ 1..) = answers.read(&mut chunk) {
-            if muted.load(Ordering::SeqCst) {
-                // The answer is there, so the queue server has done what it was told.
-                break;
-            }
-            if back.write_all(&chunk[..count]).is_err() {
-                break;
-            }
-        }
-        let _ = back.shutdown(Shutdown::Both);
-    });
-    let mut chunk = [0; 4096];
-    while let Ok(count @ 1..) = client.read(&mut chunk) {
-        let is_delete = chunk[..count].starts_with(b"delete ");
-        if is_delete && !done.swap(true, Ordering::SeqCst) {
-            match cut {
-                Cut::BeforeTheDelete => break,
-                Cut::BeforeTheAnswer => silent.store(true, Ordering::SeqCst),
-            }
-        }
-        if upstream.write_all(&chunk[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = upstream.shutdown(Shutdown::Both);
-    let _ = client.shutdown(Shutdown::Both);
-    let _ = answering.join();
-}
-
-fn host(queue: &Beanstalkd, cut: Cut) -> Host {
-    let port = cutting_proxy(queue, cut);
+fn host(queue: &Beanstalkd, spoil: Spoil) -> Host {
+    let port = spoiling_proxy(queue, "delete ", spoil);
     Host::unconnected()
         .flag(format!("--port={port}"))
         .plugin("echo")
@@ -88,7 +16,7 @@ fn host(queue: &Beanstalkd, cut: Cut) -> Host {
 #[test]
 fn a_delete_that_did_not_arrive_is_made_up_for_on_the_next_connection() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Cut::BeforeTheDelete).start();
+    let daemon = host(&queue, Spoil::CutBefore).start();
     let job = queue.put("t", "1");
     let line = daemon.wait_for_settled(job);
     assert!(line.contains("outcome=done settled=delete"), "{line}");
@@ -110,7 +38,7 @@ fn a_delete_that_did_not_arrive_is_made_up_for_on_the_next_connection() {
 #[test]
 fn a_delete_whose_answer_was_lost_counts_as_done() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Cut::BeforeTheAnswer).start();
+    let daemon = host(&queue, Spoil::CutBehind).start();
     let job = queue.put("t", "1");
     let line = daemon.wait_for_settled(job);
     assert!(
@@ -124,7 +52,7 @@ fn a_delete_whose_answer_was_lost_counts_as_done() {
 #[test]
 fn a_job_that_was_handed_out_again_meanwhile_is_left_to_whoever_has_it() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Cut::BeforeTheDelete).workers(2).start();
+    let daemon = host(&queue, Spoil::CutBefore).workers(2).start();
     daemon.wait_for_status("both wait for a job", |status| {
         crate::support::daemon::slots(status)
             .filter(|slot| slot["state"] == "idle")

@@ -5,7 +5,10 @@ use std::fs;
 use asynccall_client::protocol::JobState;
 use nix::sys::signal::Signal;
 
-use crate::support::{Beanstalkd, Host, processes};
+use crate::support::{
+    Beanstalkd, Host, processes,
+    proxy::{Spoil, spoiling_proxy},
+};
 
 #[test]
 fn a_job_that_takes_longer_than_its_time_to_run_is_touched_and_runs_once() {
@@ -39,6 +42,23 @@ fn jobs_with_a_long_time_to_run_are_not_touched_all_the_time() {
     queue.put("t", r#"{"sleep_ms": 1500}"#);
     daemon.wait_for_total("done", 1);
     assert_eq!(queue.stat("cmd-touch"), 0);
+}
+
+#[test]
+fn a_connection_that_stalls_keeps_no_touch_from_the_jobs_of_other_slots() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let port = spoiling_proxy(&queue, "stats-job ", Spoil::Stall);
+    let daemon = Host::unconnected()
+        .flag(format!("--port={port}"))
+        .plugin("echo")
+        .tube("t")
+        .flag("--slots=2")
+        .start();
+    let stalled = queue.put("t", r#"{"sleep_ms": 4000}"#);
+    daemon.wait_until_running(stalled);
+    let touched = queue.put_with_ttr("t", 1, r#"{"sleep_ms": 3500}"#);
+    queue.wait_until_gone(touched);
+    assert_eq!(queue.stat("job-timeouts"), 0, "it was touched in time");
 }
 
 #[test]

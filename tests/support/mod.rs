@@ -2,6 +2,7 @@
 //!
 //! - [`queue`]: a beanstalkd of the test's own, to put jobs into and to look at,
 //! - [`host`]: how a daemon is started, [`daemon`]: a running one, [`processes`]: its workers,
+//! - [`proxy`]: a connection to the queue server that fails in a certain moment,
 //! - [`plugins`]: the `.so` files, built once per run,
 //! - [`php`]: a producer in PHP,
 //! - [`sink`]: an SMTP server that keeps what it is sent,
@@ -22,6 +23,7 @@ pub(crate) mod host;
 pub(crate) mod php;
 pub(crate) mod plugins;
 pub(crate) mod processes;
+pub(crate) mod proxy;
 pub(crate) mod queue;
 pub(crate) mod sink;
 

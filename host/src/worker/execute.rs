@@ -57,7 +57,7 @@ struct Answer {
 pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> Option<Pending> {
     let tube = shared.tubes.only();
     // Not running yet: whatever happens before the handler begins is no fault of the job.
-    let looked_ns = lane.row().enter(State::Settling, id.0, tube);
+    let looked_ns = lane.enter(State::Settling, id.0, tube);
     log::set_job(Some(identify(shared, id)));
     if let Some(heeded) = suspicion::heed(lane, shared, id) {
         return lane
@@ -73,10 +73,11 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
         info!("not executed: the worker has to leave, and the queue server hands the job out again");
         return None;
     }
-    let started_ns = lane.row().enter(State::Running, id.0, tube);
-    if at_most_once {
-        lane.row().note_deleted();
-    } else {
+    let started_ns = match at_most_once {
+        true => lane.pen().run_deleted(id.0, tube),
+        false => lane.enter(State::Running, id.0, tube),
+    };
+    if !at_most_once {
         lane.running(id);
     }
     shared.have_watched();
@@ -92,7 +93,7 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
         );
         return None;
     }
-    lane.row().settling();
+    lane.pen().settling();
     let (failure, wished_priority) = (failure(&outcome), outcome.priority);
     let answer = Answer::of(outcome, started_ns);
     if answer.failed {

@@ -1,7 +1,7 @@
 //! Giving back a job whose handler still runs: the one settlement that is not the slot's own.
 //!
-//! The caller has claimed the job, so the slot settles nothing; the connection
-//! is free, or will be in a moment, because no reserve waits while a job runs.
+//! Once the job is claimed the slot settles nothing; the connection is free, or
+//! will be in a moment, because no reserve waits while a job runs.
 
 use std::{
     borrow::Cow,
@@ -18,7 +18,10 @@ use asynccall_client::{
 use jiff::Zoned;
 use tracing::{field::display, warn};
 
-use super::{facts::Facts, lane::Lane};
+use super::{
+    facts::Facts,
+    lane::{Lane, Settler},
+};
 use crate::{
     ipc::row::State,
     observe::line::chain,
@@ -57,13 +60,18 @@ impl Why {
     }
 }
 
-/// Settles the job that the caller has claimed, with its own priority.
+/// Settles the job in hand with its own priority, unless its slot has begun to settle it.
+///
+/// Waits for the queue server: an [errand](super::errand).
 pub(super) fn give_back(lane: &Lane, why: Why) {
+    if !lane.claim(Settler::Keeper) {
+        return;
+    }
     let (id, outcome) = (lane.job(), why.outcome());
     // Whatever comes of it, the job runs no longer, and its worker does not die of it: before the queue server
     // can hand it to a slot that would find it here, and before the master looks.
     lane.not_running();
-    lane.row().enter(State::Away, 0, None);
+    lane.enter(State::Away, 0, None);
     let Some(mut guard) = free_connection(lane) else {
         // It goes back by itself when the process ends.
         return warn!(
@@ -76,26 +84,24 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
     let Some(connection) = guard.as_mut() else {
         return warn!(job = id.0, outcome, settled = "unknown", "the connection is gone");
     };
-    let facts = match lane.known_facts(id) {
-        Some(facts) => Ok(Some(facts)),
-        None => lane.ask_facts(connection, id),
-    };
-    let (action, reason) = match &facts {
-        Ok(Some(facts)) => decide(lane, id, facts, why),
-        _ => (Action::Release { delay: 0 }, Cow::Borrowed(why.reason())),
-    };
-    let settled = match &facts {
-        Ok(Some(facts)) => settle(connection, id, facts.priority, action),
-        Ok(None) => Ok(None),
-        Err(_) => {
-            return warn!(
+    let Some(facts) = lane.facts_over(Some(connection), id) else {
+        return match lane.is_unusable() {
+            true => warn!(
                 job = id.0,
                 outcome,
                 settled = "unknown",
                 "cannot ask about the job"
-            );
-        }
+            ),
+            false => warn!(
+                job = id.0,
+                outcome,
+                settled = "lost",
+                "the job is not ours any more"
+            ),
+        };
     };
+    let (action, reason) = decide(lane, id, &facts, why);
+    let settled = settle(connection, id, facts.priority, action);
     match settled {
         Ok(Some(settled)) => {
             count(lane, id, settled, why);

@@ -10,6 +10,7 @@
 //! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
+//! - [`errand`]: what takes that thread too long to do itself,
 //! - [`give_back`]: ending a job whose handler still runs,
 //! - [`limits`]: when a worker has done enough,
 //! - [`watch`]: its look at running jobs: touches, and an end for those that run too long,
@@ -38,6 +39,7 @@ use crate::{
     policy,
 };
 
+mod errand;
 mod execute;
 mod facts;
 mod fatal;
@@ -125,6 +127,16 @@ impl Shared {
         }
     }
 
+    /// Wakes the main thread where it waits for slots to come to rest: one has just reached another state.
+    fn have_noticed(&self) {
+        // Between saying so in the row and looking whether anybody waits; the other half is in
+        // `Keeper::end_waiting_reserves`.
+        fence(Ordering::SeqCst);
+        if !self.reserves() {
+            self.ring();
+        }
+    }
+
     fn limit_reached(&self) -> bool {
         self.limits.max_request > 0 && self.executed.load(Ordering::Relaxed) >= self.limits.max_request
     }
@@ -154,7 +166,7 @@ pub fn run(link: RawFd) -> Exit {
         _ => return Exit::Internal,
     };
     match prepare(*setup) {
-        Ok((shared, first_row, slots, bell)) => keeper::run(link, shared, first_row, slots, bell),
+        Ok((shared, first_row, slots, ears)) => keeper::run(link, shared, first_row, slots, ears),
         Err(error) => refuse(&link, error),
     }
 }

@@ -100,5 +100,5 @@ fn look(connection: &mut Connection, unsettled: &Unsettled) -> Result<Found, Con
 
 /// Says in the row what the slot is at meanwhile.
 pub(super) fn show(lane: &Lane, unsettled: &Unsettled) {
-    lane.row().enter(State::Settling, unsettled.pending.id().0, None);
+    lane.enter(State::Settling, unsettled.pending.id().0, None);
 }
