@@ -2,13 +2,12 @@
 
 use crate::support::{
     Beanstalkd, Host,
-    proxy::{Spoil, spoiling_proxy},
+    proxy::{Proxy, Spoil},
 };
 
 fn host(queue: &Beanstalkd, spoil: Spoil) -> Host {
-    let port = spoiling_proxy(queue, "delete ", spoil);
-    Host::unconnected()
-        .flag(format!("--port={port}"))
+    Proxy::start(queue, "delete ", spoil)
+        .host()
         .plugin("echo")
         .tube("t")
 }

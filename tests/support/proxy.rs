@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use super::Beanstalkd;
+use super::{Beanstalkd, Host, eventually};
 
 /// What happens to the connection.
 #[derive(Clone, Copy)]
@@ -23,25 +23,50 @@ pub(crate) enum Spoil {
     Stall,
 }
 
-/// Starts one that spoils the connection which first sends something that begins with `command`; its port.
-pub(crate) fn spoiling_proxy(queue: &Beanstalkd, command: &'static str, spoil: Spoil) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    let server = queue.port();
-    let done = Arc::new(AtomicBool::new(false));
-    thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else {
-                return;
-            };
-            let done = done.clone();
-            thread::spawn(move || carry(client, upstream, command, spoil, &done));
-        }
-    });
-    port
+/// A proxy; it ends with the test's process.
+pub(crate) struct Proxy {
+    port: u16,
+    spoiled: Arc<AtomicBool>,
 }
 
-fn carry(mut client: TcpStream, mut upstream: TcpStream, command: &str, spoil: Spoil, done: &AtomicBool) {
+impl Proxy {
+    /// Starts one that spoils the connection which first sends something that begins with `command`.
+    pub(crate) fn start(queue: &Beanstalkd, command: &'static str, spoil: Spoil) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let server = queue.port();
+        let spoiled = Arc::new(AtomicBool::new(false));
+        let proxy = Proxy {
+            port,
+            spoiled: spoiled.clone(),
+        };
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else {
+                    return;
+                };
+                let spoiled = spoiled.clone();
+                thread::spawn(move || carry(client, upstream, command, spoil, &spoiled));
+            }
+        });
+        proxy
+    }
+
+    /// A daemon that goes by it to the queue server.
+    pub(crate) fn host(&self) -> Host {
+        Host::unconnected().flag(format!("--port={}", self.port))
+    }
+
+    /// Waits until a connection is spoiled.
+    #[track_caller]
+    pub(crate) fn wait_until_spoiled(&self) {
+        eventually("a connection is spoiled", || {
+            self.spoiled.load(Ordering::SeqCst).then_some(())
+        });
+    }
+}
+
+fn carry(mut client: TcpStream, mut upstream: TcpStream, command: &str, spoil: Spoil, spoiled: &AtomicBool) {
     let silent = Arc::new(AtomicBool::new(false));
     let (mut back, mut answers) = (
         client.try_clone().expect("a socket"),
@@ -65,7 +90,7 @@ fn carry(mut client: TcpStream, mut upstream: TcpStream, command: &str, spoil: S
     let mut stalled = false;
     while let Ok(count @ 1..) = client.read(&mut chunk) {
         let is_meant = chunk[..count].starts_with(command.as_bytes());
-        if is_meant && !done.swap(true, Ordering::SeqCst) {
+        if is_meant && !spoiled.swap(true, Ordering::SeqCst) {
             match spoil {
                 Spoil::CutBefore => break,
                 Spoil::CutBehind => silent.store(true, Ordering::SeqCst),

@@ -109,7 +109,7 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
         orphaned: false,
     };
     match keeper.keep() {
-        Ok(exit) if keeper.threads.iter().all(JoinHandle::is_finished) => exit,
+        Ok(exit) if keeper.join() => exit,
         Ok(exit) => fatal::exit_now(exit.code()),
         Err(error) => {
             error!(error = %error, "the worker cannot go on");
@@ -126,6 +126,8 @@ fn start(lane: Arc<Lane>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
             error!("a slot panicked");
             std::process::exit(Exit::Internal.code().into());
         }
+        // Said before the ring: whoever hears it may look before the thread is gone.
+        lane.end();
         shared.ring();
     })
 }
@@ -146,7 +148,7 @@ impl Keeper {
                 // The last slot has ended while we looked, and rings no more.
                 continue;
             }
-            self.wait(due.into_iter().flatten().min())?;
+            self.wait(due.into_iter().flatten().min(), !self.orphaned)?;
             while self.link_has_message()? {
                 match self.link.receive()? {
                     Some(ToWorker::Work) => {
@@ -174,12 +176,23 @@ impl Keeper {
     /// Whether every slot has ended, or is left behind with a handler that does not end.
     fn is_over(&self) -> bool {
         let left_behind = |lane: &Lane| lane.is_given_back() && !lane.errand().is_under_way();
-        let mut slots = self.lanes.iter().zip(&self.threads);
-        slots.all(|(lane, thread)| thread.is_finished() || left_behind(lane))
+        self.lanes
+            .iter()
+            .all(|lane| lane.has_ended() || left_behind(lane))
     }
 
-    /// Sleeps until something has happened or is due.
-    fn wait(&self, due: Option<Duration>) -> io::Result<()> {
+    /// Waits for the threads of the slots that have ended. `false` where others are left behind.
+    fn join(self) -> bool {
+        let all_ended = self.lanes.iter().all(|lane| lane.has_ended());
+        let ended = self.lanes.iter().zip(self.threads);
+        let ended = ended.filter(|(lane, _)| lane.has_ended());
+        // A slot that panics ends the process, so there is nothing to hear from them.
+        ended.for_each(|(_, thread)| drop(thread.join()));
+        all_ended
+    }
+
+    /// Sleeps until something has happened or is due. A master that is not `listened_to` wakes nobody.
+    fn wait(&self, due: Option<Duration>, listened_to: bool) -> io::Result<()> {
         let Some(mut signals) = SIGNALS.get() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -188,7 +201,7 @@ impl Keeper {
             PollFd::new(ears.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
-        if !self.orphaned {
+        if listened_to {
             waited.push(PollFd::new(self.link.socket().as_fd(), PollFlags::POLLIN));
         }
         let timeout = due.map_or(PollTimeout::NONE, |due| {
@@ -235,10 +248,10 @@ impl Keeper {
         // half of that bargain.
         fence(Ordering::SeqCst);
         let (mut all_ended, mut next) = (true, None);
-        for (lane, thread) in self.lanes.iter().zip(&self.threads) {
+        for lane in &self.lanes {
             let activity = lane.row().activity();
             let at_rest = matches!(activity.state, State::Running | State::Paused);
-            if thread.is_finished() || lane.is_given_back() || at_rest {
+            if lane.has_ended() || lane.is_given_back() || at_rest {
                 continue;
             }
             all_ended = false;
@@ -279,7 +292,7 @@ impl Keeper {
         loop {
             for lane in &self.lanes {
                 lane.end_early();
-                if lane.is_open(lane.job()) {
+                if lane.is_claimable() {
                     errand::send(lane, move |lane| give_back(lane, why));
                 }
             }
@@ -288,7 +301,7 @@ impl Keeper {
                 return Ok(Exit::Ok);
             }
             // Slots that end and errands that are over ring.
-            self.wait(Some(left))?;
+            self.wait(Some(left), false)?;
         }
     }
 }
@@ -296,5 +309,5 @@ impl Keeper {
 /// Whether a job of the lane is being settled, or is still to be.
 fn settles(lane: &Lane) -> bool {
     let by_slot = lane.row().activity().state == State::Settling && !lane.is_given_back();
-    by_slot || lane.is_open(lane.job()) || lane.errand().is_under_way()
+    by_slot || lane.is_claimable() || lane.errand().is_under_way()
 }

@@ -30,7 +30,8 @@ use crate::{
 /// What may happen to the connection and the job in hand, and who settles it.
 ///
 /// ```text
-///  Nobody ─▶ Waiting ─▶ Starting ─▶ Open ─▶ Slot or Keeper ─▶ Nobody
+///  Nobody ─▶ Waiting ─▶ Starting ─▶ Open ─────────────▶ Slot or Keeper ─▶ Nobody
+///               │          ├──────▶ Slot ─▶ Deleted ──▶ Slot or Keeper ─▶ Nobody
 ///               └──────────┴─▶ Ended: the keeper half-closes a waiting reserve; no handler begins any more
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,9 @@ pub(super) enum Settler {
     Ended,
     /// The handler runs; whoever claims the job first settles it.
     Open,
+    /// The handler runs for a job that was deleted before, so that it runs at most once: nothing is left to be
+    /// settled, and whoever claims it first says how it ended.
+    Deleted,
     /// The slot itself.
     Slot,
     /// The worker's main thread, which gives the job back.
@@ -64,6 +68,7 @@ pub(super) struct Lane {
     settler: AtomicU8,
     cancelled: AtomicBool,
     unusable: AtomicBool,
+    ended: AtomicBool,
     knowledge: Mutex<Knowledge>,
     errand: Errand,
 }
@@ -82,6 +87,7 @@ impl Lane {
             settler: AtomicU8::new(Settler::Nobody as u8),
             cancelled: AtomicBool::new(false),
             unusable: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             knowledge: Mutex::default(),
             errand: Errand::default(),
         }
@@ -134,7 +140,7 @@ impl Lane {
 
     /// The job was released with the delay that its last death asks for.
     pub(super) fn delay_served(&self, id: JobId) {
-        self.shared.scoreboard.suspects().served(id.0);
+        self.shared.scoreboard.delay_served(id.0, self.row);
     }
 
     /// How often the job was released because its handler asked for a delay.
@@ -158,6 +164,16 @@ impl Lane {
         self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The slot does nothing more.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether the slot does nothing more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// What the main thread has others do for this lane.
     pub(super) fn errand(&self) -> &Errand {
         &self.errand
@@ -173,9 +189,25 @@ impl Lane {
         self.job() == job && self.settler.load(Ordering::Acquire) == Settler::Open as u8
     }
 
+    /// Whether a handler runs whose job nobody has claimed.
+    pub(super) fn is_claimable(&self) -> bool {
+        let settler = self.settler.load(Ordering::Acquire);
+        [Settler::Open as u8, Settler::Deleted as u8].contains(&settler)
+    }
+
     /// Takes the right to settle the job in hand. `true` for one caller only.
     pub(super) fn claim(&self, settler: Settler) -> bool {
         self.change(Settler::Open, settler)
+    }
+
+    /// The same for a job that was deleted before its handler began.
+    pub(super) fn claim_deleted(&self, settler: Settler) -> bool {
+        self.change(Settler::Deleted, settler)
+    }
+
+    /// The handler is about to begin for a job that the slot has deleted.
+    pub(super) fn open_deleted(&self) -> bool {
+        self.change(Settler::Slot, Settler::Deleted)
     }
 
     /// The handler is about to begin. `false` where the keeper has ended that.

@@ -5,7 +5,8 @@
 //!
 //! - this module: from the first message to the exit,
 //! - [`lane`], [`slot`]: what a slot shares with the main thread, and its loop,
-//! - [`execute`]: one job from its handler to its settlement,
+//! - [`execute`]: one job, and what becomes of it,
+//! - [`settle`]: telling the queue server, once, and what follows from its answer,
 //! - [`recover`]: done jobs whose settlement was lost with a connection,
 //! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
@@ -50,6 +51,7 @@ mod keeper;
 mod lane;
 mod limits;
 mod recover;
+mod settle;
 mod slot;
 mod suspicion;
 mod tubes;

@@ -21,10 +21,11 @@ use tracing::{debug, info, warn};
 
 use super::{
     Shared,
-    execute::{Inconclusive, Pending, execute},
+    execute::execute,
     fatal,
     lane::Lane,
     recover::{self, Unsettled},
+    settle::{Inconclusive, Pending},
 };
 use crate::{
     ipc::row::State,

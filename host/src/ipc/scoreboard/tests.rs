@@ -74,19 +74,28 @@ fn a_cleared_row_is_free_and_counts_from_zero() {
 }
 
 #[test]
-fn a_job_that_still_counts_as_running_is_taken_by_one_slot_only() {
+fn a_job_counts_as_running_elsewhere_until_its_delay_was_served() {
     let scoreboard = Scoreboard::create().expect("a memfd");
     scoreboard.lend(0, 1);
     scoreboard.lend(1, 2);
     scoreboard.set_running(0, 901);
-    assert_eq!(scoreboard.take_running(902, 1), None);
+    assert_eq!(scoreboard.predecessor(902, 1), None);
     assert_eq!(
-        scoreboard.take_running(901, 0),
+        scoreboard.predecessor(901, 0),
         None,
         "a slot's own mark does not count"
     );
-    assert_eq!(scoreboard.take_running(901, 1), Some(Predecessor::Unfinished));
-    assert_eq!(scoreboard.take_running(901, 1), None);
+    for _ in 0..2 {
+        assert_eq!(
+            scoreboard.predecessor(901, 1),
+            Some(Predecessor::Unfinished),
+            "also after a release that was lost"
+        );
+    }
+    scoreboard.delay_served(902, 1);
+    assert!(scoreboard.is_marked_running(0));
+    scoreboard.delay_served(901, 1);
+    assert_eq!(scoreboard.predecessor(901, 1), None);
     assert!(!scoreboard.is_marked_running(0));
 }
 
@@ -99,10 +108,10 @@ fn only_the_slot_that_raised_the_signal_is_at_fault() {
     }
     let faulting = scoreboard.row(1).expect("a row");
     faulting.fault().store(11, Ordering::Relaxed);
-    assert_eq!(scoreboard.take_running(901, 2), Some(Predecessor::Bystander));
-    assert_eq!(scoreboard.take_running(902, 2), Some(Predecessor::Unfinished));
+    assert_eq!(scoreboard.predecessor(901, 2), Some(Predecessor::Bystander));
+    assert_eq!(scoreboard.predecessor(902, 2), Some(Predecessor::Unfinished));
     assert_eq!(
-        scoreboard.take_running(903, 0),
+        scoreboard.predecessor(903, 0),
         Some(Predecessor::Unfinished),
         "another worker"
     );
