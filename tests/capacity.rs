@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::support::{
     Beanstalkd, Daemon, Host,
     daemon::{slots, workers},
-    plugin,
+    plugin, processes,
 };
 
 #[track_caller]
@@ -38,6 +38,26 @@ fn a_paused_pool_ends_its_job_and_reserves_nothing_until_it_is_resumed() {
     assert_eq!(queue.job(waiting).map(|job| job.state), Some(JobState::Ready));
     assert_eq!(daemon.run(&["resume"]).succeeded().trim(), "at work: default");
     queue.wait_until_gone(waiting);
+}
+
+#[test]
+fn a_paused_worker_sleeps_while_a_slot_still_waits_for_the_queue_server() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    daemon.run(&["pause"]).succeeded();
+    wait_until_paused(&daemon);
+    queue.freeze();
+    daemon.run(&["resume"]).succeeded();
+    let is_away = |status: &serde_json::Value| slots(status).all(|slot| slot["state"] == "away");
+    daemon.wait_for_status("the slot waits for an answer", is_away);
+    daemon.run(&["pause"]).succeeded();
+    let worker = daemon.workers()[0];
+    let before = processes::wake_ups(worker);
+    for _ in 0..10 {
+        assert!(is_away(&daemon.status()), "it is still waiting");
+    }
+    let woken = processes::wake_ups(worker) - before;
+    assert!(woken <= 5, "it woke {woken} times");
 }
 
 #[test]

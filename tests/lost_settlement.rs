@@ -1,50 +1,13 @@
 //! A done job whose delete is lost with its connection is deleted once, if it still is that job.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use crate::support::{
-    Beanstalkd, Host, Proxy,
-    proxy::{Fate, Way},
+    Beanstalkd, Host,
+    proxy::{Proxy, Spoil},
 };
 
-/// Where the first connection that sends a `delete` is cut.
-#[derive(Clone, Copy)]
-enum Cut {
-    /// The queue server never sees it.
-    BeforeTheDelete,
-    /// The worker never sees the answer.
-    BeforeTheAnswer,
-}
-
-/// A proxy to the queue server that cuts one connection, once.
-fn cutting_proxy(queue: &Beanstalkd, cut: Cut) -> Proxy {
-    let done = Arc::new(AtomicBool::new(false));
-    Proxy::start(queue, move |_| {
-        let done = done.clone();
-        let mut is_muted = false;
-        Box::new(move |way, bytes| {
-            let is_delete = way == Way::ToServer && bytes.starts_with(b"delete ");
-            if is_delete && !done.swap(true, Ordering::SeqCst) {
-                match cut {
-                    Cut::BeforeTheDelete => return Fate::Cut(0),
-                    Cut::BeforeTheAnswer => is_muted = true,
-                }
-            }
-            // When the answer is there, the queue server has done what it was told.
-            match is_muted && way == Way::ToWorker {
-                true => Fate::Cut(0),
-                false => Fate::Pass,
-            }
-        })
-    })
-}
-
-fn host(proxy: &Proxy) -> Host {
-    Host::unconnected()
-        .flag(format!("--port={}", proxy.port()))
+fn host(queue: &Beanstalkd, spoil: Spoil) -> Host {
+    Proxy::spoiling(queue, "delete ", spoil)
+        .host()
         .plugin("echo")
         .tube("t")
 }
@@ -52,8 +15,7 @@ fn host(proxy: &Proxy) -> Host {
 #[test]
 fn a_delete_that_did_not_arrive_is_made_up_for_on_the_next_connection() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let proxy = cutting_proxy(&queue, Cut::BeforeTheDelete);
-    let daemon = host(&proxy).start();
+    let daemon = host(&queue, Spoil::CutBefore).start();
     let job = queue.put("t", "1");
     let line = daemon.wait_for_settled(job);
     assert!(line.contains("outcome=done settled=delete"), "{line}");
@@ -75,8 +37,7 @@ fn a_delete_that_did_not_arrive_is_made_up_for_on_the_next_connection() {
 #[test]
 fn a_delete_whose_answer_was_lost_counts_as_done() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let proxy = cutting_proxy(&queue, Cut::BeforeTheAnswer);
-    let daemon = host(&proxy).start();
+    let daemon = host(&queue, Spoil::CutBehind).start();
     let job = queue.put("t", "1");
     let line = daemon.wait_for_settled(job);
     assert!(
@@ -90,8 +51,7 @@ fn a_delete_whose_answer_was_lost_counts_as_done() {
 #[test]
 fn a_job_that_was_handed_out_again_meanwhile_is_left_to_whoever_has_it() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let proxy = cutting_proxy(&queue, Cut::BeforeTheDelete);
-    let daemon = host(&proxy).workers(2).start();
+    let daemon = host(&queue, Spoil::CutBefore).workers(2).start();
     daemon.wait_for_status("both wait for a job", |status| {
         crate::support::daemon::slots(status)
             .filter(|slot| slot["state"] == "idle")

@@ -2,7 +2,11 @@
 
 use asynccall_client::protocol::JobState;
 
-use crate::support::{Beanstalkd, Host, eventually, queue::PRIORITY};
+use crate::support::{
+    Beanstalkd, Host, eventually,
+    proxy::{Proxy, Spoil},
+    queue::PRIORITY,
+};
 
 /// One second between two tries, so that three of them fit into a test.
 const QUICK: &str = "[[pool]]\nname = 'default'\n[pool.backoff]\nfirst = 1\nfactor = 1\njitter = 0\n";
@@ -127,4 +131,29 @@ fn a_kicked_job_is_tried_again() {
             .then_some(())
     });
     queue.wait_for(job, JobState::Buried);
+}
+
+#[test]
+fn a_delay_whose_release_was_lost_is_served_nevertheless() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let proxy = Proxy::spoiling(&queue, "release ", Spoil::CutBefore);
+    let daemon = proxy
+        .host()
+        .config(QUICK)
+        .plugin("echo")
+        .tube("t")
+        .workers(4)
+        .flag("--max-crashes=2")
+        .start();
+    let job = queue.put("t", r#"{"abort": true}"#);
+    queue.wait_for(job, JobState::Buried);
+    let lines = daemon.lines_with(&[&format!("job={job}")]);
+    let first = |part: &str| lines.iter().position(|line| line.contains(part));
+    let again = lines.iter().rposition(|line| line.contains("bytes="));
+    let (lost, served) = (first("settled=unknown"), first("settled=release delay=1s"));
+    assert!(
+        lost.is_some() && served.is_some() && lost < served && served < again,
+        "{lines:#?}"
+    );
+    assert_eq!(daemon.lines_with(&["death certificate"]).len(), 2);
 }

@@ -5,7 +5,10 @@ use std::fs;
 use asynccall_client::protocol::JobState;
 use nix::sys::signal::Signal;
 
-use crate::support::{Beanstalkd, Host, processes};
+use crate::support::{
+    Beanstalkd, Host, processes,
+    proxy::{Proxy, Spoil},
+};
 
 #[test]
 fn a_job_that_takes_longer_than_its_time_to_run_is_touched_and_runs_once() {
@@ -39,6 +42,19 @@ fn jobs_with_a_long_time_to_run_are_not_touched_all_the_time() {
     queue.put("t", r#"{"sleep_ms": 1500}"#);
     daemon.wait_for_total("done", 1);
     assert_eq!(queue.stat("cmd-touch"), 0);
+}
+
+#[test]
+fn a_connection_that_stalls_keeps_no_touch_from_the_jobs_of_other_slots() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let proxy = Proxy::spoiling(&queue, "stats-job ", Spoil::Stall);
+    let daemon = proxy.host().plugin("echo").tube("t").flag("--slots=2").start();
+    let stalled = queue.put("t", r#"{"sleep_ms": 6000}"#);
+    daemon.wait_until_running(stalled);
+    proxy.wait_until_spoiled();
+    let touched = queue.put_with_ttr("t", 1, r#"{"sleep_ms": 3500}"#);
+    queue.wait_until_gone(touched);
+    assert_eq!(queue.stat("job-timeouts"), 0, "it was touched in time");
 }
 
 #[test]
@@ -113,6 +129,49 @@ fn max_runtime_holds_without_a_master_too() {
         "released, not lost with its connection"
     );
     assert!(fs::metadata(daemon.host().log_file()).is_ok());
+}
+
+#[test]
+fn a_job_that_was_deleted_before_it_ran_does_not_keep_its_worker_alive_for_ever() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let mut daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--slots=2")
+        .flag("--max-runtime=2")
+        .flag("--cancel-grace=0")
+        .start();
+    let worker = daemon.workers()[0];
+    let stuck = queue.put("t", r#"{"sleep_ms": 600000, "noRetry": true}"#);
+    daemon.wait_until_running(stuck);
+    let beside = queue.put("t", r#"{"sleep_ms": 1000}"#);
+    daemon.wait_until_running(beside);
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait_for_end();
+    processes::wait_until_gone(worker);
+    let line = daemon.wait_for_settled(stuck);
+    let timed_out = "outcome=timed_out settled=deleted_before_running";
+    assert!(line.contains(timed_out), "{line}");
+    queue.wait_until_gone(beside);
+    assert_eq!(queue.stat("cmd-release"), 0, "the job beside it ended");
+}
+
+#[test]
+fn a_worker_is_replaced_whose_job_was_deleted_before_it_ran_and_does_not_end() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag("--max-runtime=1")
+        .flag("--cancel-grace=0")
+        .start();
+    let job = queue.put("t", r#"{"sleep_ms": 600000, "noRetry": true}"#);
+    daemon.wait_for_line(&[&format!("job={job}"), "outcome=timed_out"]);
+    queue.put("t", "1");
+    daemon.wait_for_total("done", 2);
+    let totals = &daemon.status()["totals"];
+    assert_eq!((&totals["failed"], &totals["crashed"]), (&1.into(), &0.into()));
+    assert!(daemon.lines_with(&["killing"]).is_empty());
 }
 
 #[test]

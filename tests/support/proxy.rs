@@ -10,7 +10,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::Beanstalkd;
+use super::{Beanstalkd, Host, eventually};
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,17 @@ pub(crate) enum Fate {
     Swallow,
 }
 
+/// What happens to the first connection that sends a certain command.
+#[derive(Clone, Copy)]
+pub(crate) enum Spoil {
+    /// It is cut; the queue server never sees the command.
+    CutBefore,
+    /// It is cut; the worker never sees the answer.
+    CutBehind,
+    /// It stays open, and nothing goes over it any more.
+    Stall,
+}
+
 /// Decides about the bytes of one connection, as they come. May wait, which delays the connection.
 pub(crate) type Judge = Box<dyn FnMut(Way, &[u8]) -> Fate + Send>;
 
@@ -44,6 +55,7 @@ pub(crate) struct Proxy {
 #[derive(Default)]
 struct Shared {
     ends: AtomicBool,
+    spoiled: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -62,9 +74,41 @@ impl Proxy {
     /// Listens; `judge` gives each connection its judge, by the number of connections before it.
     #[track_caller]
     pub(crate) fn start(queue: &Beanstalkd, judge: impl FnMut(usize) -> Judge + Send + 'static) -> Proxy {
+        Proxy::start_sharing(queue, Arc::default(), judge)
+    }
+
+    /// Listens, and spoils one connection, once: the first that sends something that begins with `command`.
+    #[track_caller]
+    pub(crate) fn spoiling(queue: &Beanstalkd, command: &'static str, spoil: Spoil) -> Proxy {
+        let shared = Arc::new(Shared::default());
+        let sharing = shared.clone();
+        Proxy::start_sharing(queue, shared, move |_| {
+            let (sharing, mut is_muted) = (sharing.clone(), false);
+            Box::new(move |way, bytes| {
+                let is_meant = way == Way::ToServer && bytes.starts_with(command.as_bytes());
+                if is_meant && !sharing.spoiled.swap(true, Ordering::SeqCst) {
+                    match spoil {
+                        Spoil::CutBefore => return Fate::Cut(0),
+                        Spoil::CutBehind => is_muted = true,
+                        Spoil::Stall => return Fate::Swallow,
+                    }
+                }
+                // When the answer is there, the queue server has done what it was told.
+                match is_muted && way == Way::ToWorker {
+                    true => Fate::Cut(0),
+                    false => Fate::Pass,
+                }
+            })
+        })
+    }
+
+    fn start_sharing(
+        queue: &Beanstalkd,
+        shared: Arc<Shared>,
+        judge: impl FnMut(usize) -> Judge + Send + 'static,
+    ) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let shared = Arc::new(Shared::default());
         let (server, sharing) = (queue.port(), shared.clone());
         let listening = thread::spawn(move || listen(&listener, server, judge, &sharing));
         Proxy {
@@ -72,6 +116,19 @@ impl Proxy {
             shared,
             listening: Some(listening),
         }
+    }
+
+    /// A daemon that goes by it to the queue server.
+    pub(crate) fn host(&self) -> Host {
+        Host::unconnected().flag(format!("--port={}", self.port))
+    }
+
+    /// Waits until a connection is spoiled.
+    #[track_caller]
+    pub(crate) fn wait_until_spoiled(&self) {
+        eventually("a connection is spoiled", || {
+            self.shared.spoiled.load(Ordering::SeqCst).then_some(())
+        });
     }
 
     /// Where it listens on the loopback address.

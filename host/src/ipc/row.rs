@@ -1,8 +1,17 @@
 //! One slot's row of the scoreboard: what it does and has done.
 //!
-//! A slot writes its own row only; anybody reads. What belongs together is
-//! guarded by a sequence number: odd while the writer is at it. A row outlives
-//! its writer, so the master knows what a dead worker was doing.
+//! Anybody reads a row; one at a time writes it. What belongs together is
+//! guarded by a sequence number, odd while the writer is at it, which allows
+//! for one writer only. So it is written through a [`Pen`] alone:
+//!
+//! - the slot's lane has the row's only pen, behind a lock, for the slot and
+//!   the worker's main thread in turn;
+//! - the master writes while the row is lent to nobody: when the last owner is
+//!   dead, or the next one not yet started ([`Row::clear`]).
+//!
+//! Counters and marks are not part of that: each is an atomic of its own that
+//! anybody may add to. A row outlives its writer, so the master knows what a
+//! dead worker was doing.
 //!
 //! ```text
 //!  free ─▶ away (not connected) ─▶ idle (a reserve waits) ─▶ running ─▶ settling ─┐
@@ -116,31 +125,61 @@ pub fn monotonic_ns() -> u64 {
     })
 }
 
-impl Row {
+/// The right to say in a row what its slot is at.
+///
+/// Its methods want it exclusively, so a row with one pen has one writer at a time.
+pub struct Pen<'a> {
+    row: &'a Row,
+}
+
+impl<'a> Pen<'a> {
+    /// The pen of a row. Whoever the row is lent to takes it, once.
+    pub fn of(row: &'a Row) -> Pen<'a> {
+        Pen { row }
+    }
+
     /// Says what the slot is at now, and answers with the time of [`monotonic_ns`] that it noted.
-    ///
-    /// Called by the slot that owns the row.
-    pub fn enter(&self, state: State, job: u64, tube: Option<usize>) -> u64 {
-        let now = monotonic_ns();
-        self.write(|| {
-            self.state.store(state as u32, Ordering::Relaxed);
-            self.job.store(job, Ordering::Relaxed);
-            self.tube
+    pub fn enter(&mut self, state: State, job: u64, tube: Option<usize>) -> u64 {
+        self.begin(state, job, tube, false)
+    }
+
+    /// Says that a handler is given a job that was deleted before; answers like [`Pen::enter`].
+    pub fn run_deleted(&mut self, job: u64, tube: Option<usize>) -> u64 {
+        self.begin(State::Running, job, tube, true)
+    }
+
+    fn begin(&mut self, state: State, job: u64, tube: Option<usize>, deleted: bool) -> u64 {
+        let (row, now) = (self.row, monotonic_ns());
+        row.write(|| {
+            row.state.store(state as u32, Ordering::Relaxed);
+            row.job.store(job, Ordering::Relaxed);
+            row.tube
                 .store(tube.map_or(NONE, |index| index as u32), Ordering::Relaxed);
-            self.since.store(now, Ordering::Relaxed);
-            self.deleted.store(0, Ordering::Relaxed);
+            row.since.store(now, Ordering::Relaxed);
+            row.deleted.store(deleted.into(), Ordering::Relaxed);
         });
         now
     }
 
+    /// Says that the job in hand is being settled.
+    pub fn settling(&mut self) {
+        let row = self.row;
+        row.write(|| row.state.store(State::Settling as u32, Ordering::Relaxed));
+    }
+
+    /// Adds what was learnt of the tube of a job, if the slot still has it.
+    pub fn learn_tube(&mut self, job: u64, tube: usize) {
+        let row = self.row;
+        if row.job.load(Ordering::Relaxed) == job {
+            row.write(|| row.tube.store(tube as u32, Ordering::Relaxed));
+        }
+    }
+}
+
+impl Row {
     /// Says that the handler that runs gets on. Any thread of the handler's may do so.
     pub fn note_progress(&self) {
         self.progress.store(monotonic_ns(), Ordering::Relaxed);
-    }
-
-    /// Says that the job in hand was deleted before its handler began.
-    pub fn note_deleted(&self) {
-        self.deleted.store(1, Ordering::Relaxed);
     }
 
     /// Whether the job in hand was deleted before its handler began.
@@ -153,22 +192,14 @@ impl Row {
         &self.fault
     }
 
-    /// Says that the job in hand is being settled.
-    pub fn settling(&self) {
-        self.write(|| self.state.store(State::Settling as u32, Ordering::Relaxed));
-    }
-
-    /// Adds what was learnt of the tube of the job in hand.
-    pub fn learn_tube(&self, tube: usize) {
-        self.write(|| self.tube.store(tube as u32, Ordering::Relaxed));
-    }
-
     fn write(&self, change: impl FnOnce()) {
-        let sequence = self.sequence.load(Ordering::Relaxed);
-        self.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
+        // It never goes back, or a reader could take two writings for none. A writer that died in the
+        // middle has left it odd, and the next one ends what that one began.
+        let writing = self.sequence.load(Ordering::Relaxed) | 1;
+        self.sequence.store(writing, Ordering::Relaxed);
         fence(Ordering::Release);
         change();
-        self.sequence.store(sequence.wrapping_add(2), Ordering::Release);
+        self.sequence.store(writing.wrapping_add(1), Ordering::Release);
     }
 
     /// Counts a job that is given to a handler.
@@ -238,14 +269,13 @@ impl Row {
     ///
     /// Called by the master, when the last owner is dead and the next one not yet started.
     pub(super) fn clear(&self, worker: u64) {
-        // A writer that died in the middle has left it odd.
-        self.sequence.store(0, Ordering::Relaxed);
         self.fault.store(0, Ordering::Relaxed);
         self.worker.store(worker, Ordering::Relaxed);
         self.write(|| {
             self.state.store(State::Free as u32, Ordering::Relaxed);
             self.job.store(0, Ordering::Relaxed);
             self.tube.store(NONE, Ordering::Relaxed);
+            self.deleted.store(0, Ordering::Relaxed);
         });
         for counter in [
             &self.done,
@@ -257,5 +287,16 @@ impl Row {
         ] {
             counter.store(0, Ordering::Relaxed);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sequence(&self) -> u32 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// As a writer leaves it that dies in the middle.
+    #[cfg(test)]
+    pub(super) fn leave_half_written(&self) {
+        self.sequence.fetch_or(1, Ordering::Relaxed);
     }
 }

@@ -163,22 +163,36 @@ impl Scoreboard {
             .is_some_and(|running| running.load(Ordering::Acquire) != 0)
     }
 
-    /// Looks for another row whose slot has given this job to a handler, and takes its mark away.
+    /// Looks for another row whose slot has given this job to a handler.
     ///
-    /// A slot calls it before it executes a job: a job that still counts as running elsewhere was
-    /// given up by a worker that died or overran. Succeeds for one caller only.
-    pub fn take_running(&self, job: u64, own: usize) -> Option<Predecessor> {
+    /// A slot asks before it executes a job: one that still counts as running elsewhere was given up by a worker
+    /// that died or overran. The mark stays until the delay was served that it asks for
+    /// ([`Scoreboard::delay_served`]), so that a release which is lost with its connection is made up for.
+    pub fn predecessor(&self, job: u64, own: usize) -> Option<Predecessor> {
+        let found = self
+            .marks(job, own)
+            .map(|(index, _)| match self.is_bystander(index) {
+                true => Predecessor::Bystander,
+                false => Predecessor::Unfinished,
+            });
+        found.max_by_key(|found| *found == Predecessor::Unfinished)
+    }
+
+    /// The job was released with the delay that its last death asks for.
+    pub fn delay_served(&self, job: u64, own: usize) {
+        for (_, mark) in self.marks(job, own) {
+            // A mark that is another job's by now stays.
+            let _ = mark.compare_exchange(job, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        self.suspects().served(job);
+    }
+
+    /// The other rows that have this job marked as running.
+    fn marks(&self, job: u64, own: usize) -> impl Iterator<Item = (usize, &AtomicU64)> {
         let memory = self.memory();
         let lent = memory.high_water.load(Ordering::Acquire) as usize;
-        let mut marked = memory.running.iter().take(lent).enumerate();
-        let (index, mark) =
-            marked.find(|(index, mark)| *index != own && mark.load(Ordering::Acquire) == job)?;
-        mark.compare_exchange(job, 0, Ordering::AcqRel, Ordering::Relaxed)
-            .ok()?;
-        Some(match self.is_bystander(index) {
-            true => Predecessor::Bystander,
-            false => Predecessor::Unfinished,
-        })
+        let all = memory.running.iter().take(lent).enumerate();
+        all.filter(move |(index, mark)| *index != own && mark.load(Ordering::Acquire) == job)
     }
 
     /// Whether the row's worker died of a signal that another slot of it had raised.

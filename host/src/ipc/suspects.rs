@@ -5,7 +5,7 @@
 //! releases it with a delay once for each death, or buries it when the master
 //! has condemned it. beanstalkd may hand the job to a slot before the master
 //! has heard of the death; then the slot finds it among the jobs that still
-//! count as running ([`super::scoreboard::Scoreboard::take_running`]), does the same, and the
+//! count as running ([`super::scoreboard::Scoreboard::predecessor`]), does the same, and the
 //! master notes that the delay was served.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

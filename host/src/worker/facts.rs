@@ -1,4 +1,9 @@
 //! What the queue server knows of the job in hand: asked at most once, by whoever needs it first.
+//!
+//! Questions go over the job's own connection, by its slot, by other threads of
+//! its handler, and by the worker's main thread. Whoever holds the connection
+//! asks; what was answered is noted before the connection is free again, so
+//! nobody asks twice.
 
 use std::time::Duration;
 
@@ -6,8 +11,10 @@ use asynccall_client::{
     connection::{Connection, ConnectionError},
     protocol::JobId,
 };
+use tracing::warn;
 
-use super::tubes::Tubes;
+use super::{lane::Lane, tubes::Tubes};
+use crate::{ipc::row::monotonic_ns, observe::line::chain};
 
 /// What the queue server said of a job.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +31,16 @@ pub(super) struct Facts {
     pub(super) age: Duration,
     /// How long the job may run without a touch.
     pub(super) ttr: Duration,
-    /// When the server takes the job back, in nanoseconds of the shared clock; counted from when the reservation or the last
-    /// touch was heard of, so the server's own deadline is a little earlier.
+    /// When the server takes the job back, in nanoseconds of the shared clock: up to a second too late where a
+    /// reservation was heard of late, else by the time that its reply was on its way; not too late after a touch.
     pub(super) deadline_ns: u64,
+}
+
+impl Facts {
+    /// Whether half of the job's time is over.
+    pub(super) fn wants_touch(&self, now_ns: u64) -> bool {
+        now_ns >= self.deadline_ns.saturating_sub(nanoseconds(self.ttr) / 2)
+    }
 }
 
 /// What is known of the job in hand.
@@ -53,18 +67,115 @@ impl Knowledge {
         self.answer = None;
     }
 
-    /// The server has just been told that the job still runs.
-    pub(super) fn touched(&mut self, job: JobId, now_ns: u64) {
+    /// The server has heard of a touch that was sent at `sent_ns`.
+    pub(super) fn touched(&mut self, job: JobId, sent_ns: u64) {
         if let Some((known, Some(facts))) = &mut self.answer
             && *known == job
         {
-            facts.deadline_ns = now_ns.saturating_add(nanoseconds(facts.ttr));
+            facts.deadline_ns = sent_ns.saturating_add(nanoseconds(facts.ttr));
         }
     }
 }
 
-/// Asks for the facts of a job that was reserved at `reserved_ns`; `None` where the server does not know it.
-pub(super) fn ask(
+impl Lane {
+    /// Sends something about the job in hand over its own connection.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut Connection) -> Result<T, ConnectionError>,
+    ) -> Result<T, ConnectionError> {
+        self.ask_over(self.connection().as_mut(), question)
+    }
+
+    fn ask_over<T>(
+        &self,
+        connection: Option<&mut Connection>,
+        question: impl FnOnce(&mut Connection) -> Result<T, ConnectionError>,
+    ) -> Result<T, ConnectionError> {
+        let answer = connection.map_or(Err(ConnectionError::Broken), question);
+        if answer.is_err() {
+            self.give_up_connection();
+        }
+        answer
+    }
+
+    /// What the queue server knows of the job in hand; asks where nobody has. `None`: the job is lost.
+    pub(super) fn facts(&self, job: JobId) -> Option<Facts> {
+        if let Some(known) = self.known(job) {
+            return known;
+        }
+        self.facts_over(self.connection().as_mut(), job)
+    }
+
+    /// The same, and nothing where the connection is in use, or the job is not in hand any more or being settled.
+    pub(super) fn try_facts(&self, job: JobId) -> Option<Option<Facts>> {
+        if let Some(known) = self.known(job) {
+            return Some(known);
+        }
+        let mut guard = self.try_connection()?;
+        // Whoever settles the job takes the connection after this check, so it cannot have been told of it yet.
+        self.is_open(job).then(|| self.facts_over(guard.as_mut(), job))
+    }
+
+    /// What is known already, as [`Knowledge::of`] has it.
+    pub(super) fn known(&self, job: JobId) -> Option<Option<Facts>> {
+        self.knowledge().of(job)
+    }
+
+    /// The same over a connection that the caller holds.
+    pub(super) fn facts_over(&self, connection: Option<&mut Connection>, job: JobId) -> Option<Facts> {
+        if let Some(known) = self.known(job) {
+            // Somebody has asked while we waited for the connection.
+            return known;
+        }
+        let question =
+            |connection: &mut Connection| ask(connection, job, &self.shared.tubes, self.reserved_ns());
+        let facts = self.ask_over(connection, question).unwrap_or_else(|error| {
+            let error = chain(&error);
+            warn!(job = job.0, error, "cannot ask the queue server about the job");
+            None
+        });
+        if let Some(index) = facts.and_then(|facts| facts.tube) {
+            self.pen().learn_tube(job.0, index);
+        }
+        self.knowledge().learn(job, facts);
+        facts
+    }
+
+    /// Asks the queue server for a fresh time to run. `false` where the job is not ours any more.
+    pub(super) fn touch(&self, job: JobId) -> bool {
+        let touched = self.touch_over(self.connection().as_mut(), job);
+        touched.unwrap_or(false)
+    }
+
+    /// The same, and nothing where the connection is in use, or the job is not in hand any more or being settled.
+    /// The handler of a job that is not ours any more is asked to give up.
+    pub(super) fn try_touch(&self, job: JobId) -> Option<Result<bool, ConnectionError>> {
+        let mut guard = self.try_connection()?;
+        if !self.is_open(job) {
+            return None;
+        }
+        let touched = self.touch_over(guard.as_mut(), job);
+        if matches!(touched, Ok(false)) {
+            // While the connection is held: without it the slot cannot go on to another job.
+            self.knowledge().learn(job, None);
+            self.cancel();
+        }
+        Some(touched)
+    }
+
+    fn touch_over(&self, connection: Option<&mut Connection>, job: JobId) -> Result<bool, ConnectionError> {
+        // The server's deadline counts from when it hears of the touch, which is not before now.
+        let sent_ns = monotonic_ns();
+        let touched = self.ask_over(connection, |connection| connection.touch(job))?;
+        if touched {
+            self.knowledge().touched(job, sent_ns);
+        }
+        Ok(touched)
+    }
+}
+
+/// Asks for the facts of a job whose reservation was heard of at `reserved_ns`; `None` where the server does not know it.
+fn ask(
     connection: &mut Connection,
     job: JobId,
     tubes: &Tubes,
@@ -78,6 +189,9 @@ pub(super) fn ask(
     let crashes = stats.reserves.saturating_sub(accounted);
     let attempt = stats.releases + stats.timeouts + crashes + 1;
     let ttr = Duration::from_secs(stats.ttr);
+    // The reply to the reserve may have lain unread for long. What the server says is left is cut to whole seconds.
+    let left = Duration::from_secs(stats.time_left.saturating_add(1));
+    let by_server_ns = monotonic_ns().saturating_add(nanoseconds(left));
     Ok(Some(Facts {
         tube: tubes.index(stats.tube),
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
@@ -85,7 +199,7 @@ pub(super) fn ask(
         priority: stats.pri,
         age: Duration::from_secs(stats.age),
         ttr,
-        deadline_ns: reserved_ns.saturating_add(nanoseconds(ttr)),
+        deadline_ns: reserved_ns.saturating_add(nanoseconds(ttr)).min(by_server_ns),
     }))
 }
 

@@ -1,28 +1,27 @@
 //! Giving back a job whose handler still runs: the one settlement that is not the slot's own.
 //!
-//! The caller has claimed the job, so the slot settles nothing; the connection
-//! is free, or will be in a moment, because no reserve waits while a job runs.
+//! Once the job is claimed the slot settles nothing; the connection is free, or
+//! will be in a moment, because no reserve waits while a job runs.
 
 use std::{
-    borrow::Cow,
     sync::MutexGuard,
     thread,
     time::{Duration, Instant},
 };
 
-use asynccall_client::{
-    connection::{Connection, ConnectionError, Released},
-    payload::RetryFields,
-    protocol::JobId,
-};
+use asynccall_client::{connection::Connection, payload::RetryFields, protocol::JobId};
 use jiff::Zoned;
-use tracing::{field::display, warn};
 
-use super::{facts::Facts, lane::Lane};
+use super::{
+    execute::identify,
+    facts::Facts,
+    lane::{Lane, Settler},
+    settle::{Answer, Pending, Purpose},
+};
 use crate::{
     ipc::row::State,
-    observe::line::chain,
-    policy::{self, Action, Failure},
+    observe::log,
+    policy::{self, Action, Disposition, Failure},
 };
 
 /// How long the handler may keep the connection busy.
@@ -57,74 +56,57 @@ impl Why {
     }
 }
 
-/// Settles the job that the caller has claimed, with its own priority.
+/// Settles the job in hand with its own priority, unless its slot has begun to settle it.
+///
+/// Waits for the queue server: an [errand](super::errand).
 pub(super) fn give_back(lane: &Lane, why: Why) {
-    let (id, outcome) = (lane.job(), why.outcome());
-    // Whatever comes of it, the job runs no longer, and its worker does not die of it: before the queue server
-    // can hand it to a slot that would find it here, and before the master looks.
-    lane.not_running();
-    lane.row().enter(State::Away, 0, None);
+    let deleted = lane.claim_deleted(Settler::Keeper);
+    if !deleted && !lane.claim(Settler::Keeper) {
+        return;
+    }
+    let (id, started_ns) = (lane.job(), lane.row().activity().since_ns);
+    log::set_job(Some(identify(&lane.shared, id)));
+    // Whatever comes of it, its worker does not die of it: before the master looks.
+    lane.enter(State::Away, 0, None);
+    let answer = Answer::without_handler(why.outcome(), started_ns);
     if why == Why::TimedOut {
         lane.shared.note_outcome(lane, Some(why.reason()));
     }
-    let Some(mut guard) = free_connection(lane) else {
-        // It goes back by itself when the process ends.
-        return warn!(
-            job = id.0,
-            outcome,
-            settled = "unknown",
-            "the handler holds the connection"
-        );
-    };
-    let Some(connection) = guard.as_mut() else {
-        return warn!(job = id.0, outcome, settled = "unknown", "the connection is gone");
-    };
-    let facts = match lane.known_facts(id) {
-        Some(facts) => Ok(Some(facts)),
-        None => lane.ask_facts(connection, id),
-    };
-    let (action, reason) = match &facts {
-        Ok(Some(facts)) => decide(lane, id, facts, why),
-        _ => (Action::Release { delay: 0 }, Cow::Borrowed(why.reason())),
-    };
-    let settled = match &facts {
-        Ok(Some(facts)) => settle(connection, id, facts.priority, action),
-        Ok(None) => Ok(None),
-        Err(_) => {
-            return warn!(
-                job = id.0,
-                outcome,
-                settled = "unknown",
-                "cannot ask about the job"
-            );
-        }
-    };
-    match settled {
-        Ok(Some(settled)) => {
-            count(lane, id, settled, why);
-            let delay = match action {
-                Action::Release { delay } => Some(display(format!("{delay}s"))),
-                _ => None,
-            };
-            warn!(job = id.0, outcome, settled, delay, reason = &*reason);
-        }
-        Ok(None) => warn!(
-            job = id.0,
-            outcome,
-            settled = "lost",
-            "the job is not ours any more"
-        ),
-        Err(error) => {
-            let error = chain(&error);
-            warn!(
-                job = id.0,
-                outcome,
-                settled = "unknown",
-                error,
-                "cannot give the job back"
-            );
-        }
+    match why {
+        Why::Leaving => lane.not_running(),
+        Why::TimedOut | Why::Memory => lane.row().count_failed(),
     }
+    if deleted {
+        return answer.log("deleted_before_running", None, why.reason());
+    }
+    settle(lane, id, why, answer);
+}
+
+fn settle(lane: &Lane, id: JobId, why: Why, answer: Answer) {
+    let mut guard = free_connection(lane);
+    let Some(connection) = guard.as_mut().and_then(|guard| guard.as_mut()) else {
+        // It goes back by itself when the process ends.
+        return answer.log("unknown", None, "its connection is gone, or its handler holds it");
+    };
+    let Some(facts) = lane.facts_over(Some(connection), id) else {
+        return answer.log_lost(lane);
+    };
+    let (disposition, purpose) = decide(lane, id, &facts, why);
+    let pending = Pending::new(id, disposition, facts.priority, purpose, answer);
+    let command = pending.command();
+    if pending.delay() == Some(0) {
+        // Before a slot can get it that would find it running here.
+        lane.not_running();
+    }
+    if let Err(inconclusive) = pending.conclude(lane, connection.call(&command)) {
+        lane.give_up_connection();
+        if let Some(pending) = inconclusive.left {
+            pending.log_unknown("the connection was lost before the answer");
+        }
+        return;
+    }
+    // Not before: a release that is lost with its connection leaves the mark to make up for the delay.
+    lane.not_running();
 }
 
 fn free_connection(lane: &Lane) -> Option<MutexGuard<'_, Option<Connection>>> {
@@ -138,9 +120,13 @@ fn free_connection(lane: &Lane) -> Option<MutexGuard<'_, Option<Connection>>> {
 }
 
 /// A job that is at fault is retried and buried like one that failed; another goes back as if nothing had happened.
-fn decide(lane: &Lane, id: JobId, facts: &Facts, why: Why) -> (Action, Cow<'static, str>) {
+fn decide(lane: &Lane, id: JobId, facts: &Facts, why: Why) -> (Disposition, Purpose) {
     if why == Why::Leaving {
-        return (Action::Release { delay: 0 }, why.reason().into());
+        let disposition = Disposition {
+            action: Action::Release { delay: 0 },
+            reason: why.reason().into(),
+        };
+        return (disposition, Purpose::NoAttempt);
     }
     let facts = policy::Facts {
         id: id.0,
@@ -148,44 +134,7 @@ fn decide(lane: &Lane, id: JobId, facts: &Facts, why: Why) -> (Action, Cow<'stat
         priority: facts.priority,
     };
     let message = RetryFields::default();
-    let disposition = policy::decide(Failure::TimedOut, facts, &message, lane.retry(), &Zoned::now());
-    (
-        disposition.action,
-        format!("{}; {}", why.reason(), disposition.reason).into(),
-    )
-}
-
-/// Tells the queue server; the name of what was done, or nothing where it does not know the job.
-fn settle(
-    connection: &mut Connection,
-    id: JobId,
-    priority: u32,
-    action: Action,
-) -> Result<Option<&'static str>, ConnectionError> {
-    Ok(match action {
-        Action::Release { delay } => match connection.release(id, priority, delay)? {
-            Released::NotFound => None,
-            Released::Released => Some("release"),
-            Released::Buried => Some("bury"),
-        },
-        Action::Bury => connection.bury(id, priority)?.then_some("bury"),
-        Action::Delete => connection.delete(id)?.then_some("delete"),
-    })
-}
-
-fn count(lane: &Lane, id: JobId, settled: &str, why: Why) {
-    match settled {
-        "release" => lane.row().count_released(),
-        "bury" => {
-            lane.row().count_buried();
-            lane.forget(id);
-        }
-        _ => {
-            lane.row().count_done();
-            lane.forget(id);
-        }
-    }
-    if why != Why::Leaving {
-        lane.row().count_failed();
-    }
+    let mut disposition = policy::decide(Failure::TimedOut, facts, &message, lane.retry(), &Zoned::now());
+    disposition.reason = format!("{}; {}", why.reason(), disposition.reason).into();
+    (disposition, Purpose::Attempt)
 }

@@ -7,7 +7,10 @@ use std::{
     io::{self, Read},
     os::{fd::AsFd, unix::net::UnixStream},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{Ordering, fence},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -17,9 +20,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use tracing::{error, warn};
 
 use super::{
-    Shared, fatal,
+    Shared, errand, fatal,
     give_back::{Why, give_back},
-    lane::{Lane, Settler},
+    lane::Lane,
     limits, slot,
     watch::Overrun,
 };
@@ -33,8 +36,8 @@ use crate::{
 
 /// A reserve that waits for less than this may have a job on its way: it is not half-closed yet.
 const SETTLED_WAIT: Duration = Duration::from_millis(5);
-/// How long slots that settle a job themselves are waited for when the worker has to leave at once.
-const LAST_SETTLEMENTS: Duration = Duration::from_secs(1);
+/// How long the last settlements are waited for when the worker has to leave at once.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(2);
 
 /// The receiving end of the pipe that TERM and INT write to.
 static SIGNALS: OnceLock<UnixStream> = OnceLock::new();
@@ -61,17 +64,21 @@ pub(super) struct Keeper {
     /// By lane: the job that was asked to give up.
     pub(super) overruns: Vec<Option<Overrun>>,
     threads: Vec<JoinHandle<()>>,
+    /// Where slots and errands ring.
+    ears: UnixStream,
     /// The master was told that a limit is reached.
     pub(super) retired: bool,
     /// Resident memory when the worker was ready, in bytes.
     pub(super) memory_at_ready: u64,
     /// The master was told that nothing is reserved any more.
     said_quiet: bool,
+    /// The worker leaves although a handler does not end.
+    leaves_behind: bool,
     orphaned: bool,
 }
 
 /// Starts the slots and stays until all of them have ended.
-pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usize, bell: UnixStream) -> Exit {
+pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usize, ears: UnixStream) -> Exit {
     let lanes: Vec<_> = (first_row..first_row + slots)
         .map(|row| Arc::new(Lane::new(shared.clone(), row)))
         .collect();
@@ -94,13 +101,15 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
         overruns: vec![None; lanes.len()],
         lanes,
         threads,
+        ears,
         retired: false,
         memory_at_ready: limits::resident_memory().unwrap_or(0),
         said_quiet: false,
+        leaves_behind: false,
         orphaned: false,
     };
-    match keeper.keep(&bell) {
-        Ok(exit) if keeper.threads.iter().all(JoinHandle::is_finished) => exit,
+    match keeper.keep() {
+        Ok(exit) if keeper.join() => exit,
         Ok(exit) => fatal::exit_now(exit.code()),
         Err(error) => {
             error!(error = %error, "the worker cannot go on");
@@ -117,12 +126,14 @@ fn start(lane: Arc<Lane>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
             error!("a slot panicked");
             std::process::exit(Exit::Internal.code().into());
         }
+        // Said before the ring: whoever hears it may look before the thread is gone.
+        lane.end();
         shared.ring();
     })
 }
 
 impl Keeper {
-    fn keep(&mut self, bell: &UnixStream) -> io::Result<Exit> {
+    fn keep(&mut self) -> io::Result<Exit> {
         loop {
             if let Some(news) = self.shared.breaker.take_news() {
                 self.link.send(&news)?;
@@ -134,13 +145,13 @@ impl Keeper {
                 return Ok(exit);
             }
             let look = self.watch_jobs()?;
-            let hurry = !self.shared.reserves() && !self.end_waiting_reserves()?;
-            let due = [look, hurry.then_some(SETTLED_WAIT), self.limits_due_in()];
+            let reserve = self.end_waiting_reserves()?;
+            let due = [look, reserve, self.limits_due_in()];
             if self.is_over() {
                 // The last slot has ended while we looked, and rings no more.
                 continue;
             }
-            self.wait(bell, due.into_iter().flatten().min())?;
+            self.wait(due.into_iter().flatten().min(), !self.orphaned)?;
             while self.link_has_message()? {
                 match self.link.receive()? {
                     Some(ToWorker::Work) => {
@@ -151,13 +162,14 @@ impl Keeper {
                     Some(ToWorker::Pause) => {
                         self.shared.at_work.store(false, Ordering::Release);
                         self.withdraw_probe();
+                        self.unpark();
                     }
                     Some(ToWorker::Probe) => {
                         self.shared.breaker.offer(true);
                         self.unpark();
                     }
                     Some(ToWorker::Quiet) => self.go_quiet(),
-                    Some(ToWorker::Now) => return Ok(self.leave_now(Why::Leaving)),
+                    Some(ToWorker::Now) => return self.leave_now(Why::Leaving),
                     Some(ToWorker::Setup(_)) => warn!("the master sent a second setup"),
                     None if self.orphaned => break,
                     None => {
@@ -172,20 +184,33 @@ impl Keeper {
 
     /// Whether every slot has ended, or is left behind with a handler that does not end.
     fn is_over(&self) -> bool {
-        let mut slots = self.lanes.iter().zip(&self.threads);
-        slots.all(|(lane, thread)| thread.is_finished() || lane.is_given_back())
+        let left_behind = |lane: &Lane| lane.is_given_back() && !lane.errand().is_under_way();
+        self.lanes
+            .iter()
+            .all(|lane| lane.has_ended() || left_behind(lane))
     }
 
-    /// Sleeps until something has happened or is due.
-    fn wait(&self, mut bell: &UnixStream, due: Option<Duration>) -> io::Result<()> {
+    /// Waits for the threads of the slots that have ended. `false` where others are left behind.
+    fn join(self) -> bool {
+        let all_ended = self.lanes.iter().all(|lane| lane.has_ended());
+        let ended = self.lanes.iter().zip(self.threads);
+        let ended = ended.filter(|(lane, _)| lane.has_ended());
+        // A slot that panics ends the process, so there is nothing to hear from them.
+        ended.for_each(|(_, thread)| drop(thread.join()));
+        all_ended
+    }
+
+    /// Sleeps until something has happened or is due. A master that is not `listened_to` wakes nobody.
+    fn wait(&self, due: Option<Duration>, listened_to: bool) -> io::Result<()> {
         let Some(mut signals) = SIGNALS.get() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
+        let mut ears = &self.ears;
         let mut waited = vec![
-            PollFd::new(bell.as_fd(), PollFlags::POLLIN),
+            PollFd::new(ears.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
-        if !self.orphaned {
+        if listened_to {
             waited.push(PollFd::new(self.link.socket().as_fd(), PollFlags::POLLIN));
         }
         let timeout = due.map_or(PollTimeout::NONE, |due| {
@@ -196,7 +221,7 @@ impl Keeper {
             Err(error) => return Err(error.into()),
         }
         let mut bytes = [0; 64];
-        while matches!(bell.read(&mut bytes), Ok(count) if count > 0) {}
+        while matches!(ears.read(&mut bytes), Ok(count) if count > 0) {}
         if matches!(signals.read(&mut bytes), Ok(count) if count > 0) {
             self.go_quiet();
         }
@@ -231,57 +256,76 @@ impl Keeper {
         }
     }
 
-    /// Ends the reserves that wait. `false` while a slot may still be waiting for a job.
-    fn end_waiting_reserves(&mut self) -> io::Result<bool> {
-        let mut all_ended = true;
-        for (lane, thread) in self.lanes.iter().zip(&self.threads) {
+    /// Ends the reserves that wait, where none is wanted; answers with when to look again, if not only after a ring.
+    fn end_waiting_reserves(&mut self) -> io::Result<Option<Duration>> {
+        if self.shared.reserves() {
+            return Ok(None);
+        }
+        // A slot says in its row what it is at before it looks whether it should ring; this is the other
+        // half of that bargain.
+        fence(Ordering::SeqCst);
+        let (mut all_ended, mut next) = (true, None);
+        for lane in &self.lanes {
             let activity = lane.row().activity();
             let at_rest = matches!(activity.state, State::Running | State::Paused);
             let probes = lane.is_probing() && !self.shared.is_quiet();
-            if thread.is_finished() || lane.is_given_back() || at_rest || probes {
+            if lane.has_ended() || lane.is_given_back() || at_rest || probes {
                 continue;
             }
             all_ended = false;
-            let waited = monotonic_ns().saturating_sub(activity.since_ns);
-            if activity.state == State::Idle && waited >= SETTLED_WAIT.as_nanos() as u64 {
-                lane.end_waiting();
+            let waited = Duration::from_nanos(monotonic_ns().saturating_sub(activity.since_ns));
+            match SETTLED_WAIT.checked_sub(waited) {
+                _ if activity.state != State::Idle => {}
+                None | Some(Duration::ZERO) => lane.end_waiting(),
+                Some(rest) => next = next.max(Some(rest)),
             }
         }
-        if all_ended && self.shared.is_quiet() && !self.said_quiet && !self.orphaned {
-            self.said_quiet = true;
-            self.link.send(&ToMaster::Quiet)?;
+        if all_ended && self.shared.is_quiet() {
+            self.say_quiet()?;
         }
-        Ok(all_ended)
+        Ok(next)
+    }
+
+    fn say_quiet(&mut self) -> io::Result<()> {
+        if self.orphaned || std::mem::replace(&mut self.said_quiet, true) {
+            return Ok(());
+        }
+        self.link.send(&ToMaster::Quiet)
     }
 
     /// The worker leaves, although that slot's handler may never end. A successor is asked for at once.
     pub(super) fn leave_without(&mut self, lane: &Lane) -> io::Result<()> {
-        warn!(job = lane.job().0, "the worker leaves: its handler does not end");
-        self.go_quiet();
-        if !self.said_quiet && !self.orphaned {
-            self.said_quiet = true;
-            self.link.send(&ToMaster::Quiet)?;
+        if !std::mem::replace(&mut self.leaves_behind, true) {
+            warn!(job = lane.job().0, "the worker leaves: its handler does not end");
         }
-        Ok(())
+        self.go_quiet();
+        self.say_quiet()
     }
 
     /// Gives back what runs and answers with the exit code of a worker that leaves at once.
-    pub(super) fn leave_now(&self, why: Why) -> Exit {
+    pub(super) fn leave_now(&self, why: Why) -> io::Result<Exit> {
         self.go_quiet();
-        for lane in &self.lanes {
-            lane.cancel();
-            if lane.claim(Settler::Keeper) {
-                give_back(lane, why);
-            } else {
-                lane.end_early();
-            }
-        }
+        self.lanes.iter().for_each(|lane| lane.cancel());
         let deadline = Instant::now() + LAST_SETTLEMENTS;
-        let settles =
-            |lane: &Arc<Lane>| lane.row().activity().state == State::Settling && !lane.is_given_back();
-        while self.lanes.iter().any(settles) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
+        loop {
+            for lane in &self.lanes {
+                lane.end_early();
+                if lane.is_claimable() {
+                    errand::send(lane, move |lane| give_back(lane, why));
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.lanes.iter().any(|lane| settles(lane)) {
+                return Ok(Exit::Ok);
+            }
+            // Slots that end and errands that are over ring.
+            self.wait(Some(left), false)?;
         }
-        Exit::Ok
     }
+}
+
+/// Whether a job of the lane is being settled, or is still to be.
+fn settles(lane: &Lane) -> bool {
+    let by_slot = lane.row().activity().state == State::Settling && !lane.is_given_back();
+    by_slot || lane.is_claimable() || lane.errand().is_under_way()
 }

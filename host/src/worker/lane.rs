@@ -1,9 +1,12 @@
 //! A slot's lane: its connection, row and job, as its own thread and the worker's main thread share them.
 //!
 //! While a reserve waits, the slot holds the connection; while a handler runs,
-//! the connection is free for whoever asks about the job or gives it back. Who
-//! settles a job is decided once, in [`Lane::claim`]. What is known of a job is
-//! locked before the connection, never behind it.
+//! the connection is free for whoever asks about the job ([`super::facts`]) or
+//! gives it back. Who settles a job is decided once, in [`Lane::claim`].
+//!
+//! The connection's lock is held for as long as the queue server takes to
+//! answer. Every other lock here is held for a moment, so it may be taken behind
+//! the connection's, never before it.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -11,28 +14,24 @@ use std::sync::{
 };
 
 use asynccall_client::{
-    connection::{Connection, ConnectionError, Waker},
+    connection::{Connection, Waker},
     protocol::JobId,
 };
-use tracing::warn;
 
-use super::{
-    Shared,
-    facts::{self, Facts, Knowledge},
-};
+use super::{Shared, errand::Errand, facts::Knowledge};
 use crate::{
     ipc::{
         delays::AskedDelays,
-        row::{Row, monotonic_ns},
+        row::{Pen, Row, State, monotonic_ns},
     },
-    observe::line::chain,
     policy,
 };
 
 /// What may happen to the connection and the job in hand, and who settles it.
 ///
 /// ```text
-///  Nobody ─▶ Waiting ─▶ Starting ─▶ Open ─▶ Slot or Keeper ─▶ Nobody
+///  Nobody ─▶ Waiting ─▶ Starting ─▶ Open ─────────────▶ Slot or Keeper ─▶ Nobody
+///               │          ├──────▶ Slot ─▶ Deleted ──▶ Slot or Keeper ─▶ Nobody
 ///               └──────────┴─▶ Ended: the keeper half-closes a waiting reserve; no handler begins any more
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,6 +47,9 @@ pub(super) enum Settler {
     Ended,
     /// The handler runs; whoever claims the job first settles it.
     Open,
+    /// The handler runs for a job that was deleted before, so that it runs at most once: nothing is left to be
+    /// settled, and whoever claims it first says how it ended.
+    Deleted,
     /// The slot itself.
     Slot,
     /// The worker's main thread, which gives the job back.
@@ -58,37 +60,59 @@ pub(super) enum Settler {
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
     row: usize,
+    pen: Mutex<Pen<'static>>,
     connection: Mutex<Option<Connection>>,
     waker: Mutex<Option<Waker>>,
     job: AtomicU64,
+    reserved_ns: AtomicU64,
     settler: AtomicU8,
     cancelled: AtomicBool,
     /// It takes one job although the pool rests.
     probing: AtomicBool,
     unusable: AtomicBool,
+    ended: AtomicBool,
     knowledge: Mutex<Knowledge>,
+    errand: Errand,
 }
 
 impl Lane {
     /// A slot that is not connected yet.
     pub(super) fn new(shared: Arc<Shared>, row: usize) -> Lane {
         Lane {
+            pen: Mutex::new(Pen::of(shared.row(row))),
             shared,
             row,
             connection: Mutex::new(None),
             waker: Mutex::new(None),
             job: AtomicU64::new(0),
+            reserved_ns: AtomicU64::new(0),
             settler: AtomicU8::new(Settler::Nobody as u8),
             cancelled: AtomicBool::new(false),
             probing: AtomicBool::new(false),
             unusable: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             knowledge: Mutex::default(),
+            errand: Errand::default(),
         }
     }
 
-    /// The slot's row of the scoreboard.
+    /// The slot's row of the scoreboard, to read and to count.
     pub(super) fn row(&self) -> &Row {
         self.shared.row(self.row)
+    }
+
+    /// The one pen of that row.
+    pub(super) fn pen(&self) -> MutexGuard<'_, Pen<'static>> {
+        self.pen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says in the row what the slot is at; see [`Pen::enter`].
+    pub(super) fn enter(&self, state: State, job: u64, tube: Option<usize>) -> u64 {
+        let now = self.pen().enter(state, job, tube);
+        if matches!(state, State::Idle | State::Running | State::Paused) {
+            self.shared.have_noticed();
+        }
+        now
     }
 
     /// The pool's retry policy.
@@ -142,7 +166,7 @@ impl Lane {
 
     /// The job was released with the delay that its last death asks for.
     pub(super) fn delay_served(&self, id: JobId) {
-        self.shared.scoreboard.suspects().served(id.0);
+        self.shared.scoreboard.delay_served(id.0, self.row);
     }
 
     /// How often the job was released because its handler asked for a delay.
@@ -150,23 +174,8 @@ impl Lane {
         self.shared.scoreboard.delays()
     }
 
-    /// Sends something about the job in hand over its own connection.
-    pub(super) fn ask<T>(
-        &self,
-        question: impl FnOnce(&mut Connection) -> Result<T, ConnectionError>,
-    ) -> Result<T, ConnectionError> {
-        let answer = match self.connection().as_mut() {
-            Some(connection) => question(connection),
-            None => Err(ConnectionError::Broken),
-        };
-        if answer.is_err() {
-            self.give_up_connection();
-        }
-        answer
-    }
-
     /// Without its connection the job goes back to the queue: nobody can settle it any more.
-    fn give_up_connection(&self) {
+    pub(super) fn give_up_connection(&self) {
         self.unusable.store(true, Ordering::Relaxed);
         self.cancel();
     }
@@ -176,118 +185,55 @@ impl Lane {
         self.unusable.load(Ordering::Relaxed)
     }
 
-    /// The same for whoever must not wait: nothing where the connection is in use, or the job is not in hand
-    /// any more or being settled.
-    pub(super) fn try_ask<T>(
-        &self,
-        job: JobId,
-        question: impl FnOnce(&mut Connection) -> Result<T, ConnectionError>,
-    ) -> Option<Result<T, ConnectionError>> {
-        let mut guard = self.try_connection()?;
-        // Whoever settles the job takes the connection after this check, so it cannot have been told of it yet.
-        let in_hand = self.job() == job && self.settler.load(Ordering::Acquire) == Settler::Open as u8;
-        let connection = guard.as_mut().filter(|_| in_hand)?;
-        let answer = question(connection);
-        if answer.is_err() {
-            self.give_up_connection();
-        }
-        Some(answer)
-    }
-
-    /// What the queue server knows of the job in hand; asks where nobody has. `None`: the job is lost.
-    pub(super) fn facts(&self, job: JobId) -> Option<Facts> {
-        let mut knowledge = self.knowledge();
-        if let Some(known) = knowledge.of(job) {
-            return known;
-        }
-        let asked =
-            self.ask(|connection| facts::ask(connection, job, &self.shared.tubes, self.reserved_ns()));
-        self.learn(&mut knowledge, job, asked)
-    }
-
-    /// Asks over a connection that the caller holds, and remembers nothing.
-    pub(super) fn ask_facts(
-        &self,
-        connection: &mut Connection,
-        job: JobId,
-    ) -> Result<Option<Facts>, ConnectionError> {
-        facts::ask(connection, job, &self.shared.tubes, self.reserved_ns())
-    }
-
-    /// The same for whoever must not wait.
-    pub(super) fn try_facts(&self, job: JobId) -> Option<Option<Facts>> {
-        let mut knowledge = self.knowledge();
-        if let Some(known) = knowledge.of(job) {
-            return Some(known);
-        }
-        let asked = self.try_ask(job, |connection| {
-            facts::ask(connection, job, &self.shared.tubes, self.reserved_ns())
-        })?;
-        Some(self.learn(&mut knowledge, job, asked))
-    }
-
-    fn learn(
-        &self,
-        knowledge: &mut Knowledge,
-        job: JobId,
-        asked: Result<Option<Facts>, ConnectionError>,
-    ) -> Option<Facts> {
-        let facts = asked.unwrap_or_else(|error| {
-            warn!(
-                job = job.0,
-                error = chain(&error),
-                "cannot ask the queue server about the job"
-            );
-            None
-        });
-        if let Some(index) = facts.and_then(|facts| facts.tube) {
-            self.row().learn_tube(index);
-        }
-        knowledge.learn(job, facts);
-        facts
-    }
-
-    /// Asks the queue server for a fresh time to run. `false` where the job is not ours any more.
-    pub(super) fn touch(&self, job: JobId) -> bool {
-        let touched = self.ask(|connection| connection.touch(job)).unwrap_or(false);
-        if touched {
-            self.knowledge().touched(job, monotonic_ns());
-        }
-        touched
-    }
-
-    /// The same for whoever must not wait.
-    pub(super) fn try_touch(&self, job: JobId) -> Option<Result<bool, ConnectionError>> {
-        let touched = self.try_ask(job, |connection| connection.touch(job))?;
-        if matches!(touched, Ok(true)) {
-            self.knowledge().touched(job, monotonic_ns());
-        }
-        Some(touched)
-    }
-
-    /// What is known already of the job in hand. Nothing while somebody is asking: whoever holds the
-    /// connection must not wait for whoever waits for it.
-    pub(super) fn known_facts(&self, job: JobId) -> Option<Facts> {
-        self.knowledge.try_lock().ok()?.of(job).flatten()
-    }
-
-    /// The job went back to the queue under its handler: nobody can settle it any more.
-    pub(super) fn lose(&self, job: JobId) {
-        self.knowledge().learn(job, None);
-        self.cancel();
-    }
-
-    fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
+    /// What is known of the job in hand.
+    pub(super) fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
         self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reserved_ns(&self) -> u64 {
-        self.row().activity().since_ns
+    /// The slot does nothing more.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether the slot does nothing more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// What the main thread has others do for this lane.
+    pub(super) fn errand(&self) -> &Errand {
+        &self.errand
+    }
+
+    /// When the job in hand came, in nanoseconds of the shared clock.
+    pub(super) fn reserved_ns(&self) -> u64 {
+        self.reserved_ns.load(Ordering::Acquire)
+    }
+
+    /// Whether a handler runs for that job, and nobody has begun to settle it.
+    pub(super) fn is_open(&self, job: JobId) -> bool {
+        self.job() == job && self.settler.load(Ordering::Acquire) == Settler::Open as u8
+    }
+
+    /// Whether a handler runs whose job nobody has claimed.
+    pub(super) fn is_claimable(&self) -> bool {
+        let settler = self.settler.load(Ordering::Acquire);
+        [Settler::Open as u8, Settler::Deleted as u8].contains(&settler)
     }
 
     /// Takes the right to settle the job in hand. `true` for one caller only.
     pub(super) fn claim(&self, settler: Settler) -> bool {
         self.change(Settler::Open, settler)
+    }
+
+    /// The same for a job that was deleted before its handler began.
+    pub(super) fn claim_deleted(&self, settler: Settler) -> bool {
+        self.change(Settler::Deleted, settler)
+    }
+
+    /// The handler is about to begin for a job that the slot has deleted.
+    pub(super) fn open_deleted(&self) -> bool {
+        self.change(Settler::Slot, Settler::Deleted)
     }
 
     /// The handler is about to begin. `false` where the keeper has ended that.
@@ -372,6 +318,7 @@ impl Lane {
     /// `false` where the keeper has ended the reserve that the job came from.
     pub(super) fn begin_job(&self, id: JobId) -> bool {
         self.job.store(id.0, Ordering::Release);
+        self.reserved_ns.store(monotonic_ns(), Ordering::Release);
         self.knowledge().forget();
         self.cancelled.store(false, Ordering::Relaxed);
         self.change(Settler::Waiting, Settler::Starting)

@@ -67,7 +67,7 @@ impl Keeper {
             let resident = resident_memory().unwrap_or(0);
             if limits.memory_hard > 0 && resident >= limits.memory_hard {
                 self.report_memory("memory_hard", resident, limits.memory_hard);
-                return Ok(Some(self.leave_now(Why::Memory)));
+                return self.leave_now(Why::Memory).map(Some);
             }
             if limits.memory_soft > 0 && resident >= limits.memory_soft && !self.retired {
                 self.report_memory("memory_soft", resident, limits.memory_soft);

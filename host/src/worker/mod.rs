@@ -5,12 +5,14 @@
 //!
 //! - this module: from the first message to the exit,
 //! - [`lane`], [`slot`]: what a slot shares with the main thread, and its loop,
-//! - [`execute`]: one job from its handler to its settlement,
+//! - [`execute`]: one job, and what becomes of it,
+//! - [`settle`]: telling the queue server, once, and what follows from its answer,
 //! - [`reconnect`]: how long a slot waits for the queue server,
 //! - [`recover`]: done jobs whose settlement was lost with a connection,
 //! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
+//! - [`errand`]: what takes that thread too long to do itself,
 //! - [`give_back`]: ending a job whose handler still runs,
 //! - [`limits`]: when a worker has done enough,
 //! - [`breaker`]: failures in a row, and one job while the pool rests,
@@ -41,6 +43,7 @@ use crate::{
 };
 
 mod breaker;
+mod errand;
 mod execute;
 mod facts;
 mod fatal;
@@ -52,6 +55,7 @@ mod lane;
 mod limits;
 mod reconnect;
 mod recover;
+mod settle;
 mod slot;
 mod suspicion;
 mod tubes;
@@ -134,6 +138,16 @@ impl Shared {
         }
     }
 
+    /// Wakes the main thread where it waits for slots to come to rest: one has just reached another state.
+    fn have_noticed(&self) {
+        // Between saying so in the row and looking whether anybody waits; the other half is in
+        // `Keeper::end_waiting_reserves`.
+        fence(Ordering::SeqCst);
+        if !self.reserves() {
+            self.ring();
+        }
+    }
+
     fn limit_reached(&self) -> bool {
         self.limits.max_request > 0 && self.executed.load(Ordering::Relaxed) >= self.limits.max_request
     }
@@ -163,7 +177,7 @@ pub fn run(link: RawFd) -> Exit {
         _ => return Exit::Internal,
     };
     match prepare(*setup) {
-        Ok((shared, first_row, slots, bell)) => keeper::run(link, shared, first_row, slots, bell),
+        Ok((shared, first_row, slots, ears)) => keeper::run(link, shared, first_row, slots, ears),
         Err(error) => refuse(&link, error),
     }
 }

@@ -13,11 +13,7 @@ use asynccall_client::{
 };
 use tracing::info;
 
-use super::{
-    Shared,
-    execute::{Pending, identify},
-    lane::Lane,
-};
+use super::{Shared, execute::identify, lane::Lane, settle::Pending};
 use crate::{
     ipc::row::{State, monotonic_ns},
     observe::log,
@@ -52,8 +48,7 @@ pub(super) fn recover(
     let found = look(connection, unsettled);
     match &found {
         Ok(Found::Gone | Found::Deleted) => {
-            lane.row().count_done();
-            lane.forget(pending.id());
+            pending.is_deleted(lane);
             let how = if matches!(found, Ok(Found::Gone)) {
                 "it is gone"
             } else {
@@ -100,5 +95,5 @@ fn look(connection: &mut Connection, unsettled: &Unsettled) -> Result<Found, Con
 
 /// Says in the row what the slot is at meanwhile.
 pub(super) fn show(lane: &Lane, unsettled: &Unsettled) {
-    lane.row().enter(State::Settling, unsettled.pending.id().0, None);
+    lane.enter(State::Settling, unsettled.pending.id().0, None);
 }

@@ -18,11 +18,12 @@ use tracing::{debug, info, warn};
 
 use super::{
     Shared,
-    execute::{Inconclusive, Pending, execute},
+    execute::execute,
     fatal,
     lane::Lane,
     reconnect::{Reconnects, random},
     recover::{self, Unsettled},
+    settle::{Inconclusive, Pending},
 };
 use crate::{
     ipc::row::State,
@@ -67,12 +68,12 @@ pub(super) fn run(lane: &Lane) {
     let mut last_tries = LAST_TRIES;
     while !shared.is_quiet() || (unsettled.is_some() && last_tries > 0) {
         if unsettled.is_none() && !shared.is_at_work() && !lane.begin_probe() {
-            lane.row().enter(State::Paused, 0, None);
+            lane.enter(State::Paused, 0, None);
             thread::park();
             continue;
         }
         last_tries -= u32::from(shared.is_quiet());
-        lane.row().enter(State::Away, 0, None);
+        lane.enter(State::Away, 0, None);
         if let Some(unsettled) = &unsettled {
             recover::show(lane, unsettled);
         }
@@ -96,7 +97,7 @@ pub(super) fn run(lane: &Lane) {
             .pending
             .log_unknown("the worker leaves before the queue server is back");
     }
-    lane.row().enter(State::Free, 0, None);
+    lane.enter(State::Free, 0, None);
 }
 
 /// Connects, settles what an earlier connection left, and works until that is over.
@@ -187,7 +188,7 @@ fn serve(lane: &Lane, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
                 return Ok(());
             }
             lane.begin_waiting();
-            lane.row().enter(State::Idle, 0, None);
+            lane.enter(State::Idle, 0, None);
             receive_job(connection, body)?
         };
         match reserved {
@@ -202,11 +203,13 @@ fn serve(lane: &Lane, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
             Reserved::Job(id) => {
                 pending = execute(lane, &lane.shared, id, body);
                 if lane.is_given_back() {
+                    // Whoever gives it back still writes the row and uses the connection.
+                    lane.errand().wait_until_over();
                     return Ok(());
                 }
                 if pending.is_none() {
                     // Settled already, or not ours any more.
-                    lane.row().settling();
+                    lane.pen().settling();
                     lane.end_job();
                 }
                 if lane.is_unusable() {

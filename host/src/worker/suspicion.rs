@@ -10,30 +10,22 @@ use asynccall_client::protocol::JobId;
 
 use super::{Shared, lane::Lane};
 use crate::{
-    ipc::{
-        scoreboard::Predecessor,
-        suspects::{Sentence, Suspect},
-    },
+    ipc::{scoreboard::Predecessor, suspects::Sentence},
     policy::{self, Disposition, Facts},
 };
 
 /// What is to become of the job instead of executing it, with its priority; `None`: it may be executed.
 pub(super) fn heed(lane: &Lane, shared: &Shared, id: JobId) -> Option<Heeded> {
-    let unfinished = shared.scoreboard.take_running(id.0, lane.row_index()) == Some(Predecessor::Unfinished);
+    let unfinished = shared.scoreboard.predecessor(id.0, lane.row_index()) == Some(Predecessor::Unfinished);
     let suspect = shared.scoreboard.suspects().find(id.0);
+    let sentence = suspect.map(|suspect| suspect.sentence);
     let deaths = suspect.map_or(0, |suspect| suspect.deaths);
-    let (deaths, condemned) = match suspect {
-        Some(Suspect {
-            sentence: Sentence::Bury,
-            ..
-        }) => (deaths, true),
+    let (deaths, condemned) = match sentence {
+        Some(Sentence::Bury) => (deaths, true),
+        Some(Sentence::Delay) => (deaths, false),
         // The master has not heard of this death yet.
         _ if unfinished => (deaths + 1, false),
-        Some(Suspect {
-            sentence: Sentence::Delay,
-            ..
-        }) => (deaths, false),
-        Some(_) => (deaths, false),
+        Some(Sentence::Served) => (deaths, false),
         None => return None,
     };
     let Some(known) = lane.facts(id) else {
@@ -44,7 +36,7 @@ pub(super) fn heed(lane: &Lane, shared: &Shared, id: JobId) -> Option<Heeded> {
         shared.scoreboard.suspects().remove(id.0);
         return None;
     }
-    if !unfinished && suspect.is_some_and(|suspect| suspect.sentence == Sentence::Served) {
+    if !unfinished && sentence == Some(Sentence::Served) {
         return None;
     }
     let facts = Facts {

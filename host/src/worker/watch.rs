@@ -2,7 +2,8 @@
 //!
 //! Short jobs pay nothing for it. A slot that begins a job wakes the keeper
 //! only if it sleeps; while jobs run, the keeper looks every [`LOOK`], and asks
-//! for a job's facts once it has run for [`LONG`].
+//! for a job's facts once it has run for [`LONG`]. What waits for the queue
+//! server is done by [errands](super::errand).
 //!
 //! ```text
 //!  begun ──LONG──▶ facts known ──half of the TTR──▶ touched, again and again
@@ -11,17 +12,22 @@
 
 use std::{
     io,
-    sync::atomic::{Ordering, fence},
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
     time::Duration,
 };
 
+use asynccall_client::protocol::JobId;
 use tracing::{debug, warn};
 
 use super::{
+    errand,
     facts::nanoseconds,
     give_back::{Why, give_back},
     keeper::Keeper,
-    lane::{Lane, Settler},
+    lane::Lane,
 };
 use crate::ipc::row::{Activity, State, monotonic_ns};
 
@@ -49,12 +55,14 @@ impl Keeper {
         for index in 0..self.lanes.len() {
             let lane = self.lanes[index].clone();
             let activity = lane.row().activity();
-            if activity.state == State::Running && !lane.is_given_back() {
+            if lane.is_given_back() {
+                self.leave_without(&lane)?;
+            } else if activity.state == State::Running {
                 busy = true;
                 let now = monotonic_ns();
                 if now.saturating_sub(activity.since_ns) >= nanoseconds(LONG) {
+                    self.mind_the_runtime(index, &lane, activity, now);
                     keep_reserved(&lane, now);
-                    self.mind_the_runtime(index, &lane, activity, now)?;
                 }
             }
         }
@@ -62,9 +70,8 @@ impl Keeper {
             shared.watching.store(false, Ordering::Relaxed);
             // A slot says that it runs before it looks at `watching`; this is the other half of that bargain.
             fence(Ordering::SeqCst);
-            let begun = |lane: &std::sync::Arc<Lane>| {
-                lane.row().activity().state == State::Running && !lane.is_given_back()
-            };
+            let begun =
+                |lane: &Arc<Lane>| lane.row().activity().state == State::Running && !lane.is_given_back();
             busy = self.lanes.iter().any(begun);
             if busy {
                 shared.watching.store(true, Ordering::Relaxed);
@@ -74,23 +81,17 @@ impl Keeper {
     }
 
     /// Asks a job that runs too long without progress to give up, and later gives it back.
-    fn mind_the_runtime(
-        &mut self,
-        index: usize,
-        lane: &Lane,
-        activity: Activity,
-        now: u64,
-    ) -> io::Result<()> {
+    fn mind_the_runtime(&mut self, index: usize, lane: &Arc<Lane>, activity: Activity, now: u64) {
         let limit = self.shared.max_runtime;
         let asked = self.overruns[index].filter(|overrun| overrun.reserved_ns == activity.since_ns);
         let is_over = now.saturating_sub(activity.progress_ns) >= nanoseconds(limit);
         if limit.is_zero() || (asked.is_none() && !is_over) {
-            return Ok(());
+            return;
         }
         let latest = lane.row().activity();
         if latest.since_ns != activity.since_ns {
             // Another job by now.
-            return Ok(());
+            return;
         }
         match asked {
             // Progress since the look counts, and none once the handler was asked.
@@ -104,38 +105,43 @@ impl Keeper {
                 });
             }
             Some(overrun)
-                if now.saturating_sub(overrun.asked_ns) >= nanoseconds(self.shared.cancel_grace)
-                    && lane.claim(Settler::Keeper) =>
+                if now.saturating_sub(overrun.asked_ns) >= nanoseconds(self.shared.cancel_grace) =>
             {
-                give_back(lane, Why::TimedOut);
-                self.leave_without(lane)?;
+                errand::send(lane, |lane| give_back(lane, Why::TimedOut));
             }
             Some(_) => {}
         }
-        Ok(())
     }
 }
 
-/// Touches a job when half of its time is over.
-fn keep_reserved(lane: &Lane, now: u64) {
+/// Has a job touched when half of its time is over.
+fn keep_reserved(lane: &Arc<Lane>, now: u64) {
     let job = lane.job();
+    let is_due = match lane.known(job) {
+        None => true,
+        Some(None) => false,
+        Some(Some(facts)) => facts.wants_touch(now),
+    };
+    if is_due && lane.is_open(job) {
+        errand::send(lane, move |lane| touch_when_due(lane, job));
+    }
+}
+
+fn touch_when_due(lane: &Lane, job: JobId) {
     // Busy, or lost: there is nothing to do, or it is done at the next look.
     let Some(Some(facts)) = lane.try_facts(job) else {
         return;
     };
-    if now < facts.deadline_ns.saturating_sub(nanoseconds(facts.ttr) / 2) {
+    if !facts.wants_touch(monotonic_ns()) {
         return;
     }
     match lane.try_touch(job) {
         None => {}
         Some(Ok(true)) => debug!(job = job.0, ttr = ?facts.ttr, "touched"),
-        Some(Ok(false)) => {
-            lane.lose(job);
-            warn!(
-                job = job.0,
-                "the job's time to run was over before it could be touched"
-            );
-        }
+        Some(Ok(false)) => warn!(
+            job = job.0,
+            "the job's time to run was over before it could be touched"
+        ),
         Some(Err(error)) => warn!(job = job.0, error = %error, "cannot touch the job"),
     }
 }

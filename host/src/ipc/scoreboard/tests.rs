@@ -1,6 +1,6 @@
 use super::{
     super::{
-        row::{Counts, State},
+        row::{Counts, Pen, State},
         suspects::{Sentence, Suspect},
     },
     *,
@@ -11,7 +11,7 @@ fn a_second_mapping_sees_what_the_first_wrote() {
     let ours = Scoreboard::create().expect("a memfd");
     let theirs = Scoreboard::open(ours.descriptor.try_clone().expect("a descriptor")).expect("a mapping");
     let row = ours.row(ROWS - 1).expect("the last row");
-    row.enter(State::Running, 901, Some(3));
+    Pen::of(row).enter(State::Running, 901, Some(3));
     row.count_executed();
     row.count_done();
     let seen = theirs.row(ROWS - 1).expect("the last row");
@@ -35,14 +35,14 @@ fn a_second_mapping_sees_what_the_first_wrote() {
 fn progress_counts_for_the_job_that_runs_and_no_later_one() {
     let scoreboard = Scoreboard::create().expect("a memfd");
     let row = scoreboard.row(0).expect("the first row");
-    row.enter(State::Running, 901, None);
+    Pen::of(row).enter(State::Running, 901, None);
     let begun = row.activity();
     assert_eq!(begun.progress_ns, begun.since_ns);
     row.note_progress();
     let reported = row.activity();
     assert!(reported.progress_ns > begun.since_ns);
     assert_eq!(reported.since_ns, begun.since_ns);
-    row.enter(State::Running, 902, None);
+    Pen::of(row).enter(State::Running, 902, None);
     let next = row.activity();
     assert_eq!(next.progress_ns, next.since_ns);
 }
@@ -66,7 +66,7 @@ fn a_descriptor_of_another_size_is_refused() {
 fn a_cleared_row_is_free_and_counts_from_zero() {
     let scoreboard = Scoreboard::create().expect("a memfd");
     let row = scoreboard.row(0).expect("the first row");
-    row.enter(State::Settling, 7, None);
+    Pen::of(row).enter(State::Settling, 7, None);
     row.count_failed();
     row.clear(1);
     assert_eq!((row.activity().state, row.activity().job), (State::Free, 0));
@@ -74,19 +74,28 @@ fn a_cleared_row_is_free_and_counts_from_zero() {
 }
 
 #[test]
-fn a_job_that_still_counts_as_running_is_taken_by_one_slot_only() {
+fn a_job_counts_as_running_elsewhere_until_its_delay_was_served() {
     let scoreboard = Scoreboard::create().expect("a memfd");
     scoreboard.lend(0, 1);
     scoreboard.lend(1, 2);
     scoreboard.set_running(0, 901);
-    assert_eq!(scoreboard.take_running(902, 1), None);
+    assert_eq!(scoreboard.predecessor(902, 1), None);
     assert_eq!(
-        scoreboard.take_running(901, 0),
+        scoreboard.predecessor(901, 0),
         None,
         "a slot's own mark does not count"
     );
-    assert_eq!(scoreboard.take_running(901, 1), Some(Predecessor::Unfinished));
-    assert_eq!(scoreboard.take_running(901, 1), None);
+    for _ in 0..2 {
+        assert_eq!(
+            scoreboard.predecessor(901, 1),
+            Some(Predecessor::Unfinished),
+            "also after a release that was lost"
+        );
+    }
+    scoreboard.delay_served(902, 1);
+    assert!(scoreboard.is_marked_running(0));
+    scoreboard.delay_served(901, 1);
+    assert_eq!(scoreboard.predecessor(901, 1), None);
     assert!(!scoreboard.is_marked_running(0));
 }
 
@@ -99,10 +108,10 @@ fn only_the_slot_that_raised_the_signal_is_at_fault() {
     }
     let faulting = scoreboard.row(1).expect("a row");
     faulting.fault().store(11, Ordering::Relaxed);
-    assert_eq!(scoreboard.take_running(901, 2), Some(Predecessor::Bystander));
-    assert_eq!(scoreboard.take_running(902, 2), Some(Predecessor::Unfinished));
+    assert_eq!(scoreboard.predecessor(901, 2), Some(Predecessor::Bystander));
+    assert_eq!(scoreboard.predecessor(902, 2), Some(Predecessor::Unfinished));
     assert_eq!(
-        scoreboard.take_running(903, 0),
+        scoreboard.predecessor(903, 0),
         Some(Predecessor::Unfinished),
         "another worker"
     );
@@ -163,11 +172,12 @@ fn delays_that_were_asked_for_are_counted_by_job_until_it_is_settled() {
 fn a_consistent_look_never_mixes_two_states_of_a_row() {
     let scoreboard = Scoreboard::create().expect("a memfd");
     let row = scoreboard.row(0).expect("the first row");
-    row.enter(State::Running, 0, Some(0));
+    let mut pen = Pen::of(row);
+    pen.enter(State::Running, 0, Some(0));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             for job in 0..20_000 {
-                row.enter(State::Running, job, Some(job as usize));
+                pen.enter(State::Running, job, Some(job as usize));
             }
         });
         for _ in 0..20_000 {
@@ -177,4 +187,41 @@ fn a_consistent_look_never_mixes_two_states_of_a_row() {
         }
     });
     assert_eq!(row.consistent_look().map(|look| look.job), Some(19_999));
+}
+
+#[test]
+fn a_row_whose_writer_died_in_the_middle_is_whole_again_with_its_next_owner() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    let row = scoreboard.row(0).expect("the first row");
+    row.leave_half_written();
+    assert_eq!(row.consistent_look(), None);
+    assert_eq!(row.activity().state, State::Free, "it is taken as it is");
+    let before = row.sequence();
+    scoreboard.lend(0, 1);
+    Pen::of(row).enter(State::Running, 901, None);
+    assert_eq!(row.consistent_look().map(|look| look.job), Some(901));
+    assert!(row.sequence() > before, "the sequence never goes back");
+}
+
+#[test]
+fn what_is_learnt_of_a_job_is_not_said_of_the_next_one() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    let row = scoreboard.row(0).expect("the first row");
+    let mut pen = Pen::of(row);
+    pen.enter(State::Running, 901, None);
+    pen.learn_tube(900, 3);
+    assert_eq!(row.activity().tube, None);
+    pen.learn_tube(901, 3);
+    assert_eq!(row.activity().tube, Some(3));
+}
+
+#[test]
+fn a_job_counts_as_deleted_from_the_moment_it_runs_until_the_next_state() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    let row = scoreboard.row(0).expect("the first row");
+    let mut pen = Pen::of(row);
+    pen.run_deleted(901, None);
+    assert!(row.was_deleted() && row.activity().state == State::Running);
+    pen.enter(State::Idle, 0, None);
+    assert!(!row.was_deleted());
 }
