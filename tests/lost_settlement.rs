@@ -5,17 +5,15 @@ use crate::support::{
     proxy::{Proxy, Spoil},
 };
 
-fn host(queue: &Beanstalkd, spoil: Spoil) -> Host {
-    Proxy::spoiling(queue, "delete ", spoil)
-        .host()
-        .plugin("echo")
-        .tube("t")
+fn host(proxy: &Proxy) -> Host {
+    proxy.host().plugin("echo").tube("t")
 }
 
 #[test]
 fn a_delete_that_did_not_arrive_is_made_up_for_on_the_next_connection() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Spoil::CutBefore).start();
+    let proxy = Proxy::spoiling(&queue, "delete ", Spoil::CutBefore);
+    let daemon = host(&proxy).start();
     let job = queue.put("t", "1");
     let line = daemon.wait_for_settled(job);
     assert!(line.contains("outcome=done settled=delete"), "{line}");
@@ -37,7 +35,8 @@ fn a_delete_that_did_not_arrive_is_made_up_for_on_the_next_connection() {
 #[test]
 fn a_delete_whose_answer_was_lost_counts_as_done() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Spoil::CutBehind).start();
+    let proxy = Proxy::spoiling(&queue, "delete ", Spoil::CutBehind);
+    let daemon = host(&proxy).start();
     let job = queue.put("t", "1");
     let line = daemon.wait_for_settled(job);
     assert!(
@@ -51,7 +50,8 @@ fn a_delete_whose_answer_was_lost_counts_as_done() {
 #[test]
 fn a_job_that_was_handed_out_again_meanwhile_is_left_to_whoever_has_it() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = host(&queue, Spoil::CutBefore).workers(2).start();
+    let proxy = Proxy::spoiling(&queue, "delete ", Spoil::CutBefore);
+    let daemon = host(&proxy).workers(2).start();
     daemon.wait_for_status("both wait for a job", |status| {
         crate::support::daemon::slots(status)
             .filter(|slot| slot["state"] == "idle")
