@@ -45,7 +45,7 @@ fn the_service_manager_hears_of_start_reload_restart_and_stop() {
     assert_eq!(manager.hears("READY=1"), "READY=1\nSTATUS=generation 2 serves");
     daemon.run(&["restart"]).succeeded();
     manager.hears("RELOADING=1");
-    manager.hears("READY=1");
+    assert_eq!(manager.hears("READY=1"), "READY=1\nSTATUS=generation 3 serves");
     assert_eq!(daemon.stop(), Some(0));
     manager.hears("STOPPING=1");
 }

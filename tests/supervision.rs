@@ -1,30 +1,11 @@
 //! The master under bad circumstances: no descriptors, floods of output, files that somebody removed, commands at the
 //! wrong time.
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::{fs::symlink, net::UnixStream},
-    process::{Child, Command, Stdio},
-};
+use std::{fs, io::Write, os::unix::net::UnixStream, process::Command};
 
 use crate::support::{
-    Beanstalkd, Daemon, Directory, Host, daemon::workers, eventually, have, plugin, plugins::daemon_binary,
+    Beanstalkd, Directory, Host, daemon::workers, eventually, have, installed::begin, plugin,
 };
-
-/// Starts a command of the daemon and does not wait for it.
-#[track_caller]
-fn begin(daemon: &Daemon, words: &[&str]) -> Child {
-    let mut command = daemon.command(words);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("the binary runs")
-}
-
-fn copy_program(from: &std::path::Path, to: &std::path::Path) {
-    // Never open for writing in this process, whose other tests fork.
-    let copied = Command::new("cp").arg(from).arg(to).status();
-    assert!(copied.expect("cp runs").success());
-}
 
 #[test]
 fn a_start_that_cannot_spawn_ends_at_once_and_says_why() {
@@ -142,60 +123,6 @@ fn commands_during_a_stop_do_not_throw_running_jobs_out() {
     assert_eq!(daemon.wait_for_end(), Some(0));
     assert!(queue.job(job).is_none(), "the job has ended");
     assert_eq!(daemon.lines_with(&["given back"]), [""; 0]);
-}
-
-#[test]
-fn a_restart_that_fails_after_all_says_so_in_the_log() {
-    let Some(queue) = Beanstalkd::start() else { return };
-    let host = Host::new(&queue).plugin("echo").config("tube = \"t\"\n");
-    let (_, mut daemon) = host.start_in_background();
-    let job = queue.put("t", r#"{"sleep_ms": 1500}"#);
-    daemon.wait_until_running(job);
-    let mut restart = begin(&daemon, &["restart"]);
-    daemon.wait_for_line(&["stopping: running jobs may finish"]);
-    daemon.host().directory().write("host.toml", "tube = 7\n");
-    daemon.wait_for_line(&["the daemon has ended after its restart", "found `7`"]);
-    daemon.wait_for_end();
-    assert!(!restart.wait().expect("it ends").success());
-}
-
-#[test]
-fn a_restart_whose_binary_is_gone_is_refused_and_the_daemon_goes_on() {
-    let Some(queue) = Beanstalkd::start() else { return };
-    let place = Directory::new();
-    let binary = place.path("asynccall-host");
-    copy_program(daemon_binary(), &binary);
-    let host = Host::new(&queue).plugin("echo").tube("t").binary(&binary);
-    let daemon = host.start();
-    let moved = place.path("moved");
-    fs::rename(&binary, &moved).expect("it is moved");
-    let mut restart = Command::new(&moved);
-    restart.arg("restart").args(daemon.host().target());
-    let said = daemon.host().run_command(restart);
-    assert_eq!(said.code, Some(66), "{said}");
-    assert!(said.err.contains("cannot execute"), "{said}");
-    let job = queue.put("t", "1");
-    queue.wait_until_gone(job);
-}
-
-#[test]
-fn a_restart_follows_the_link_that_the_daemon_was_started_by() {
-    let Some(queue) = Beanstalkd::start() else { return };
-    let place = Directory::new();
-    for release in ["1", "2"] {
-        fs::create_dir(place.path(release)).expect("a directory");
-        copy_program(daemon_binary(), &place.path(release).join("host"));
-    }
-    let current = place.path("current");
-    symlink("1", &current).expect("a link");
-    let host = Host::new(&queue).plugin("echo").tube("t");
-    let (_, daemon) = host.binary(current.join("host")).start_in_background();
-    fs::remove_file(&current).expect("the link is removed");
-    symlink("2", &current).expect("a link");
-    daemon.run(&["restart"]).succeeded();
-    let executed = fs::read_link(format!("/proc/{}/exe", daemon.pid())).expect("it runs");
-    assert_eq!(executed, place.path("2").join("host"));
-    daemon.run(&["stop"]).succeeded();
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum Command {
     Start(Flags),
     /// Let running jobs end, then end the daemon; wait for it
     Stop(Target),
-    /// Let running jobs end, then start the daemon anew with its own settings and the same pid
+    /// Execute the binary anew with the same pid while the workers work on; wait for the new ones
     Restart(Target),
     /// Replace the workers by ones with newly read plugins and configuration
     Reload(Reload),

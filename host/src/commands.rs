@@ -20,36 +20,40 @@ use crate::{
         self, Failure,
         daemonize::daemonize,
         generation::Generation,
-        handover::{Handover, started_as},
+        handover::{Inheritance, cannot_read},
+        invocation::{Invocation, started_as},
         pidfile::{Holder, socket_path},
     },
 };
 
 /// How long a daemon may take to answer a question that it answers from memory.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long `stop` and `restart` wait beyond the daemon's own grace time.
+/// How long `stop` waits beyond the daemon's own grace time, and `restart` for a daemon that is on its way out.
 const BEYOND_GRACE: Duration = Duration::from_secs(5);
 /// How long `stop` takes the grace time for of a daemon that does not tell it.
 const GRACE_UNKNOWN: Duration = Duration::from_secs(30);
-/// How long `restart` waits for the new instance to serve, once the old one has ended.
-const START: Duration = Duration::from_secs(60);
 /// The largest job that beanstalkd takes with any `-z`, in bytes.
 const LARGEST_BODY: u64 = 1 << 30;
-/// How often a daemon that is on its way out, or in, is looked at.
+/// How often a daemon that is on its way out is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// `run` and `start`: becomes the master. `warn` prints what the operator should hear before a daemon goes to the
 /// background, `finish` prints the outcome of a start there.
+///
+/// The answer is what to print of a process that was only to find out whether it could take over.
 pub fn run(
     flags: Flags,
     in_background: bool,
     warn: impl FnOnce(&str),
     finish: impl FnOnce(u8, &str),
-) -> Result<(), Failure> {
-    let handover = Handover::receive()
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot read the handover: {error}")))?;
-    let (sources, binary) = match &handover {
-        Some(handover) => (handover.sources.clone(), handover.binary.clone()),
+) -> Result<String, Failure> {
+    let unreadable = |exit| move |error: io::Error| Failure::new(exit, cannot_read(&error));
+    if let Some(inheritance) = Inheritance::receive_for_preflight().map_err(unreadable(Exit::Failed))? {
+        return inheritance.inspect();
+    }
+    let inheritance = Inheritance::receive().map_err(unreadable(Exit::Internal))?;
+    let (sources, binary) = match &inheritance {
+        Some(inheritance) => (inheritance.left.sources.clone(), inheritance.left.binary.clone()),
         None => {
             let binary = started_as().map_err(|error| {
                 Failure::new(
@@ -60,8 +64,9 @@ pub fn run(
             (sources(flags)?, binary)
         }
     };
+    let invocation = Invocation::of_process(binary);
     let mut starter = None;
-    if handover.is_none() {
+    if inheritance.is_none() {
         let settings =
             config::load(&sources).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
         let daemon = settings.config.daemon;
@@ -76,11 +81,11 @@ pub fn run(
             })?);
         }
     }
-    let ended = master::run(sources, binary, handover, &mut starter);
+    let ended = master::run(sources, invocation, inheritance, &mut starter);
     if let (Err(failure), Some(starter)) = (&ended, starter) {
         starter.failed(failure.exit, &failure.error);
     }
-    ended
+    ended.map(|()| String::new())
 }
 
 /// `check`: everything that a start would check before it touches anything: settings, plugin files, manifests, and
@@ -139,43 +144,49 @@ pub fn stop(target: Target) -> Result<String, Failure> {
             GRACE_UNKNOWN
         }
     } + BEYOND_GRACE;
+    if !ends(&holder, patience) {
+        let text = format!(
+            "pid {} was told to stop and still runs after {} s\n  hint: its log says what it waits for",
+            holder.pid,
+            patience.as_secs()
+        );
+        return Err(Failure::new(Exit::Failed, text));
+    }
+    Ok(format!("stopped pid {}", holder.pid))
+}
+
+/// Whether a daemon ends within that time.
+fn ends(holder: &Holder, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     while holder.holds() {
         if Instant::now() >= deadline {
-            let text = format!(
-                "pid {} was told to stop and still runs after {} s\n  hint: its log says what it waits for",
-                holder.pid,
-                patience.as_secs()
-            );
-            return Err(Failure::new(Exit::Failed, text));
+            return false;
         }
         thread::sleep(LOOK);
     }
-    Ok(format!("stopped pid {}", holder.pid))
+    true
 }
 
 /// `restart`: lets the daemon execute its binary anew and waits until the new instance serves.
 pub fn restart(target: Target) -> Result<String, Failure> {
     let (pid_file, holder) = find(target)?;
-    let old = match call(&pid_file, Request::Restart, Some(PATIENCE))? {
+    let old = match call(&pid_file, Request::Restart, None)? {
         Response::Instance(instance) => instance,
         other => return Err(unexpected(&other)),
     };
-    let deadline = Instant::now() + grace(old) + BEYOND_GRACE + START;
-    while holder.holds() && Instant::now() < deadline {
-        if identify(&pid_file).is_some_and(|instance| instance.id != old.id && instance.serving) {
-            return Ok(format!("restarted pid {}", holder.pid));
+    // From here on nobody but the new instance accepts.
+    match call(&pid_file, Request::Restarted { from: old.id }, None) {
+        Ok(Response::Reloaded { .. }) => Ok(format!("restarted pid {}", holder.pid)),
+        Ok(other) => Err(unexpected(&other)),
+        Err(failure) if failure.exit == Exit::Unavailable && ends(&holder, BEYOND_GRACE) => {
+            let text = format!(
+                "pid {} has ended instead of serving again\n  hint: its log says why",
+                holder.pid
+            );
+            Err(Failure::new(Exit::Failed, text))
         }
-        thread::sleep(LOOK);
+        Err(failure) => Err(failure),
     }
-    let text = match holder.holds() {
-        true => format!("pid {} has not begun to serve again", holder.pid),
-        false => format!("pid {} has ended instead of serving again", holder.pid),
-    };
-    Err(Failure::new(
-        Exit::Failed,
-        format!("{text}\n  hint: its log says why"),
-    ))
 }
 
 /// `reload`: lets the daemon begin a new generation.
@@ -275,13 +286,6 @@ fn call(pid_file: &Path, request: Request, patience: Option<Duration>) -> Result
         Ok(Response::Failed { exit, error }) => Err(Failure::new(Exit::from_code(exit), error)),
         Ok(response) => Ok(response),
         Err(error) => Err(Failure::new(Exit::Unavailable, error.to_string())),
-    }
-}
-
-fn identify(pid_file: &Path) -> Option<Instance> {
-    match client::call(&socket_path(pid_file), Request::Identify, Some(PATIENCE)) {
-        Ok(Response::Instance(instance)) => Some(instance),
-        _ => None,
     }
 }
 

@@ -31,8 +31,8 @@ fn main() -> ExitCode {
     };
     let ended = match command {
         Command::Worker(arguments) => return worker::run(arguments.link_fd).into(),
-        Command::Run(flags) => commands::run(flags, false, warn, finish_start).map(|()| String::new()),
-        Command::Start(flags) => commands::run(flags, true, warn, finish_start).map(|()| String::new()),
+        Command::Run(flags) => commands::run(flags, false, warn, finish_start),
+        Command::Start(flags) => commands::run(flags, true, warn, finish_start),
         Command::Check(flags) => commands::check(flags),
         Command::Stop(target) => commands::stop(target),
         Command::Restart(target) => commands::restart(target),

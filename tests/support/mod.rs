@@ -2,6 +2,7 @@
 //!
 //! - [`queue`]: a beanstalkd of the test's own, to put jobs into and to look at,
 //! - [`host`]: how a daemon is started, [`daemon`]: a running one, [`processes`]: its workers,
+//! - [`installed`]: a copy of the binary that a test may replace,
 //! - [`proxy`]: a connection to the queue server that fails in a certain moment,
 //! - [`plugins`]: the `.so` files, built once per run,
 //! - [`php`]: a producer in PHP,
@@ -20,6 +21,7 @@ use std::{
 pub(crate) mod daemon;
 pub(crate) mod directory;
 pub(crate) mod host;
+pub(crate) mod installed;
 pub(crate) mod php;
 pub(crate) mod plugins;
 pub(crate) mod processes;

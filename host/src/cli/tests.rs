@@ -167,7 +167,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
       run       Run in the foreground (the default)
       start     Run in the background; return when workers are ready, or with the error
       stop      Let running jobs end, then end the daemon; wait for it
-      restart   Let running jobs end, then start the daemon anew with its own settings and the same pid
+      restart   Execute the binary anew with the same pid while the workers work on; wait for the new ones
       reload    Replace the workers by ones with newly read plugins and configuration
       rollback  Replace the workers by ones with the plugins and configuration before the last reload; wait for it
       pause     Reserve nothing more for now; running jobs end
@@ -226,7 +226,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --daemonize[=<true|false>]  run in the background
           --pid-file <FILE>           pid file, which also names the control socket [default: asynccall-host/default.pid in $XDG_RUNTIME_DIR, else in a private directory in /tmp]
           --start-timeout <N>         how long a worker may take to load its plugins, make its handler and have it check itself [default: 60 s]
-          --grace <N>                 how long running jobs may take to end at stop and restart [default: 30 s]
+          --grace <N>                 how long running jobs may take to end at stop [default: 30 s]
           --log-path <FILE>           log to this file instead of standard error
           --log-format <WORD>         form of a log line: text, json [default: text]
           --log-level <LEVEL>         off, error, warn, info, debug or trace; by target as `info,mailer=debug` [default: info]

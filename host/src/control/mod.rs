@@ -22,8 +22,6 @@ pub mod server;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Which instance it is, and how long it takes to stop.
-    Identify,
     /// What it is doing.
     Status,
     /// Load plugins and settings anew.
@@ -52,19 +50,26 @@ pub enum Request {
     },
     /// Let the workers finish, then end. Asking again changes nothing.
     Stop,
-    /// Let the workers finish, then execute the binary anew. Refused by a daemon that is stopping.
+    /// Execute the binary anew, in place of the master and without disturbing a worker. Answered when it was found
+    /// out that the binary can take over, right before it does.
     Restart,
+    /// How the restart of an instance went; answered when the generation that was begun after it serves with all of its
+    /// workers.
+    Restarted {
+        /// [`Instance::id`] of the instance that was restarted.
+        from: u64,
+    },
 }
 
 /// What the daemon answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
-    /// To [`Request::Identify`], and to [`Request::Stop`] and [`Request::Restart`] when they have begun.
+    /// To [`Request::Stop`] when it has begun, and to [`Request::Restart`] when it is about to.
     Instance(Instance),
     /// To [`Request::Status`].
     Status(Box<Status>),
-    /// To [`Request::Reload`] and [`Request::Rollback`].
+    /// To [`Request::Reload`], [`Request::Rollback`] and [`Request::Restarted`].
     Reloaded {
         /// The generation that was begun, or that is ready where the request waits.
         generation: u64,
@@ -88,8 +93,6 @@ pub enum Response {
 pub struct Instance {
     /// Tells this life from others with the same pid.
     pub id: u64,
-    /// Whether a generation serves.
-    pub serving: bool,
     /// How long running jobs are given when it stops, in milliseconds.
     pub grace_ms: u64,
 }

@@ -4,7 +4,10 @@ use std::{
     fs,
     future::{Future, poll_fn},
     io,
-    os::unix::fs::FileTypeExt,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{fs::FileTypeExt, net::UnixListener as StdUnixListener},
+    },
     path::Path,
     pin::pin,
     sync::Arc,
@@ -17,6 +20,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     sync::{Semaphore, mpsc, oneshot},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -41,24 +45,65 @@ pub struct Call {
     pub reply: oneshot::Sender<Response>,
 }
 
-/// The requests that are being answered.
+/// The socket, and the requests that are being answered.
 pub struct Server {
+    listener: Arc<UnixListener>,
+    calls: mpsc::UnboundedSender<Call>,
     free: Arc<Semaphore>,
+    /// The task that accepts; nothing while the server rests.
+    accepting: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Waits until every answer that was given has gone out.
-    pub async fn answered(&self) {
-        // One turn is held by whoever waits for the next client. A client that does not read its answer
-        // must not hold the daemon up.
-        let _ = timeout(LAST_ANSWERS, self.free.acquire_many(CONVERSATIONS - 1)).await;
+    /// Serves a socket that listens already, until it rests or the runtime ends.
+    pub fn serve(listener: StdUnixListener, calls: mpsc::UnboundedSender<Call>) -> io::Result<Server> {
+        listener.set_nonblocking(true)?;
+        let mut server = Server {
+            listener: Arc::new(UnixListener::from_std(listener)?),
+            calls,
+            free: Arc::new(Semaphore::new(CONVERSATIONS as usize)),
+            accepting: None,
+        };
+        server.resume();
+        Ok(server)
+    }
+
+    /// Accepts nobody more. Who comes waits in the backlog.
+    pub fn rest(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+        }
+    }
+
+    /// Accepts again.
+    pub fn resume(&mut self) {
+        self.rest();
+        let accept = accept(self.listener.clone(), self.free.clone(), self.calls.clone());
+        self.accepting = Some(tokio::spawn(accept));
+    }
+
+    /// Waits, though not for long, until everybody who was accepted has an answer.
+    pub fn answered(&self) -> impl Future<Output = ()> + Send + use<> {
+        // One turn is held by whoever waits for the next client.
+        let turns = CONVERSATIONS - u32::from(self.accepting.is_some());
+        let free = self.free.clone();
+        async move {
+            // A client that does not read its answer must not hold the daemon up.
+            let _ = timeout(LAST_ANSWERS, free.acquire_many(turns)).await;
+        }
     }
 }
 
-/// Opens the socket with mode 0600 and serves it until the runtime ends.
+impl AsFd for Server {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+/// Opens a new socket with mode 0600.
 ///
 /// The caller holds the pid file, so a socket that is already there was left by a dead master.
-pub fn serve(path: &Path, calls: mpsc::UnboundedSender<Call>) -> io::Result<Server> {
+pub fn listen(path: &Path) -> io::Result<StdUnixListener> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
         Ok(_) => {
@@ -73,16 +118,14 @@ pub fn serve(path: &Path, calls: mpsc::UnboundedSender<Call>) -> io::Result<Serv
     let new = SocketPath::beside(path)?;
     let _ = fs::remove_file(&new.path);
     let previous = umask(Mode::from_bits_truncate(0o177));
-    let listener = UnixListener::bind(&new.path);
+    let listener = StdUnixListener::bind(&new.path);
     umask(previous);
     let listener = listener?;
     fs::rename(&new.path, path)?;
-    let free = Arc::new(Semaphore::new(CONVERSATIONS as usize));
-    tokio::spawn(accept(listener, free.clone(), calls));
-    Ok(Server { free })
+    Ok(listener)
 }
 
-async fn accept(listener: UnixListener, free: Arc<Semaphore>, calls: mpsc::UnboundedSender<Call>) {
+async fn accept(listener: Arc<UnixListener>, free: Arc<Semaphore>, calls: mpsc::UnboundedSender<Call>) {
     loop {
         let Ok(turn) = free.clone().acquire_owned().await else {
             return;
@@ -118,7 +161,10 @@ async fn converse(mut stream: UnixStream, calls: mpsc::UnboundedSender<Call>) {
             }
             let answer = match request {
                 // The answer may take for ever, and the turn of a client that went away is another's.
-                Request::Reload { wait: true } | Request::Rollback => unless_gone(answer, &mut stream).await,
+                Request::Reload { wait: true }
+                | Request::Rollback
+                | Request::Restart
+                | Request::Restarted { .. } => unless_gone(answer, &mut stream).await,
                 _ => answer.await.ok(),
             };
             match answer {

@@ -2,7 +2,7 @@
 //!
 //! Such releases do not count towards `max_attempts`, and the queue server
 //! cannot tell them from others. A part of the scoreboard's memory, so that all
-//! workers share it; it lives as long as the master. A full neighbourhood drops
+//! workers share it; it lives as long as the daemon, restarts included. A full neighbourhood drops
 //! its first entry: then a job may be buried some tries early.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

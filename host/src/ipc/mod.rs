@@ -19,8 +19,10 @@ pub mod row;
 pub mod scoreboard;
 pub mod suspects;
 
-/// Version of the messages and of the scoreboard. Both sides are the same binary, so a
-/// difference means that the file on disk was replaced in between.
+/// Version of the messages and of the scoreboard, and of the settings in them.
+///
+/// A worker is started from the binary that its master executes. Only a master that was restarted with another
+/// binary may have workers of another version.
 pub const VERSION: u32 = 2;
 
 /// Everything that a worker needs to know, sent once as the first message.

@@ -21,7 +21,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use nix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A row's tube while it is unknown.
 const NONE: u32 = u32::MAX;
@@ -93,7 +93,7 @@ pub struct Activity {
 }
 
 /// What a slot has done since its worker started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Jobs deleted because they were done, or because their message asked for it.
     pub done: u64,

@@ -116,10 +116,7 @@ impl Master {
         self.processes
             .rows(process)
             .for_each(|row| counts += row.counts());
-        self.totals.done += counts.done;
-        self.totals.released += counts.released;
-        self.totals.buried += counts.buried;
-        self.totals.failed += counts.failed;
+        self.totals += counts;
         let (ended, orderly) = ending(process.exit);
         let Process {
             nr, generation, pid, ..

@@ -1,7 +1,7 @@
 //! Pausing pools, and changing how many workers they have: what an operator does by hand.
 //!
-//! Both last until they are undone; a reload brings the configured number of
-//! workers back, and leaves a paused pool paused.
+//! Both last until they are undone; a reload or restart brings the configured
+//! number of workers back, and leaves a paused pool paused.
 
 use std::time::Instant;
 

@@ -24,10 +24,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
+mod adoption;
 mod backoff;
 mod effect;
 mod seating;
 
+pub use adoption::Standing;
 use backoff::Backoffs;
 use seating::Seating;
 
@@ -39,7 +43,7 @@ pub use effect::Effect;
 pub struct Id(pub u64);
 
 /// Where a worker is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Loading its plugins.
     Starting,
@@ -73,7 +77,7 @@ pub struct Worker {
 }
 
 /// What a generation asks of one pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolPlan {
     /// How many workers it has.
     pub seats: u32,
@@ -83,7 +87,7 @@ pub struct PoolPlan {
 }
 
 /// What a generation asks of its workers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// The pools by name.
     pub pools: BTreeMap<String, PoolPlan>,

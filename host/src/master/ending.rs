@@ -1,25 +1,17 @@
-//! How a master ends: it lets its workers finish, then exits or executes its binary anew.
+//! How a master ends: it lets its workers finish, then exits.
 
 use std::time::{Duration, Instant};
 
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::{Failure, Master, generation::Generation, handover};
+use super::{Failure, Master};
 use crate::{exit::Exit, ipc::ToWorker};
 
 /// How long workers that were told to leave at once are given before they are killed.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// How the master leaves.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    Exit,
-    Restart,
-}
-
 /// The master on its way out.
 pub(super) struct Stopping {
-    pub(super) ending: Ending,
     /// When workers are told to leave at once.
     now_at: Instant,
     /// When those who still have not left are killed.
@@ -32,28 +24,19 @@ fn stopping_already() -> Failure {
 
 impl Master {
     /// First call: let everybody finish. Second call: everybody leaves at once.
-    pub(super) fn stop(&mut self, ending: Ending) {
+    pub(super) fn stop(&mut self) {
         let now = Instant::now();
-        if let Some(stopping) = &mut self.stopping {
-            stopping.ending = if ending == Ending::Exit {
-                ending
-            } else {
-                stopping.ending
-            };
+        if self.stopping.is_some() {
             return self.leave_now(now);
         }
         for waiting in self.waiting.drain(..) {
             waiting.refuse(&stopping_already());
         }
+        self.call_off_restart(stopping_already());
         let grace = self.grace();
         info!(grace = ?grace, "stopping: running jobs may finish");
-        match ending {
-            Ending::Exit => self.manager.stopping(),
-            // To the service manager it is one service all the time.
-            Ending::Restart => self.manager.reloading(),
-        }
+        self.manager.stopping();
         self.stopping = Some(Stopping {
-            ending,
             now_at: now + grace,
             kill_at: None,
         });
@@ -63,24 +46,9 @@ impl Master {
 
     /// Stops as a first [`Master::stop`] does, however often it is asked for.
     pub(super) fn stop_in_order(&mut self) {
-        match &mut self.stopping {
-            Some(stopping) => stopping.ending = Ending::Exit,
-            None => self.stop(Ending::Exit),
+        if self.stopping.is_none() {
+            self.stop();
         }
-    }
-
-    /// Begins a restart, where it can be expected to succeed.
-    pub(super) fn restart(&mut self) -> Result<(), Failure> {
-        if self.stopping.is_some() {
-            return Err(stopping_already());
-        }
-        handover::executable(&self.binary).map_err(|error| {
-            let text = format!("cannot execute `{}`: {error}", self.binary.display());
-            Failure::new(Exit::NoInput, text)
-        })?;
-        Generation::prepare(0, &self.sources)?;
-        self.stop(Ending::Restart);
-        Ok(())
     }
 
     pub(super) fn leave_now(&mut self, now: Instant) {
@@ -105,6 +73,7 @@ impl Master {
             self.manager.deadline(),
             self.next_overrun_look(),
             self.plugin_look(),
+            self.preflight_deadline(),
         ];
         own.into_iter().chain(others.into_iter().flatten()).min()
     }
@@ -115,6 +84,7 @@ impl Master {
         self.manager.alive(now);
         self.look_at_outputs(now);
         self.end_overruns(now);
+        self.end_late_preflight(now);
         if self.processes.give_up_links(now) {
             self.bury_the_gone();
         }
@@ -140,22 +110,7 @@ impl Master {
         self.look_at_plugins(now);
     }
 
-    pub(super) fn end(self, ending: Ending) -> Result<(), Failure> {
-        if ending == Ending::Restart {
-            info!("restarting");
-            let handover = handover::Leaving {
-                binary: &self.binary,
-                sources: self.sources,
-                log: self.processes.log().clone(),
-                pid_file: &self.pid_file,
-            };
-            let error = handover.execute();
-            let text = format!("cannot execute `{}`: {error}", self.binary.display());
-            error!("{text}");
-            let _ = std::fs::remove_file(&self.places.socket);
-            self.pid_file.release();
-            return Err(Failure::new(Exit::Internal, text));
-        }
+    pub(super) fn end(self) -> Result<(), Failure> {
         // A socket that cannot be removed is removed by the next start. The state directory stays: certificates
         // of jobs that are still in the queue lie there.
         let _ = std::fs::remove_file(&self.places.socket);

@@ -3,20 +3,23 @@
 //! It is made without executing anything of a plugin. Its descriptors stay open
 //! for as long as a worker of it may have to be reborn.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io, os::fd::RawFd, sync::Arc};
 
-use crate::{
-    config::{self, Config, HandlerConfig, PluginRef, Sources},
-    exit::Exit,
-    plugin::{
-        PluginInfo,
-        registry::{self, Asked, Catalog, Request},
-    },
-};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Failure,
     children::{Plan, PoolPlan},
+    handover::{Descriptors, Kept},
+};
+use crate::{
+    config::{self, Config, HandlerConfig, PluginRef, Sources},
+    exit::Exit,
+    plugin::{
+        PluginInfo, StagedRef,
+        registry::{self, Asked, Catalog, Request},
+        stage::Staged,
+    },
 };
 
 /// Settings and plugins, checked against each other.
@@ -32,6 +35,22 @@ pub struct Generation {
     handlers: BTreeMap<String, String>,
     /// What the operator should hear about.
     pub warnings: Vec<String>,
+}
+
+/// A [`Generation`] as one instance of the master leaves it to the next.
+#[derive(Serialize, Deserialize)]
+pub(super) struct GenerationLeft {
+    number: u64,
+    config: Config,
+    handlers: BTreeMap<String, String>,
+    plugins: Vec<StagedRef>,
+}
+
+impl GenerationLeft {
+    /// The descriptors of its staged plugins. A generation that was made again shares them.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.plugins.iter().map(|plugin| plugin.fd)
+    }
 }
 
 impl Generation {
@@ -86,6 +105,50 @@ impl Generation {
     /// What was asked for, of which the plugins are what it meant when it was prepared.
     pub fn request(&self) -> Request {
         request(&self.config.plugins)
+    }
+
+    /// What the next instance of the master has to know of it.
+    pub(super) fn leave<'a>(&'a self, kept: &mut Kept<'a>) -> GenerationLeft {
+        for staged in &self.catalog.plugins {
+            kept.keep(staged);
+        }
+        GenerationLeft {
+            number: self.number,
+            config: self.config.clone(),
+            handlers: self.handlers.clone(),
+            plugins: self.catalog.references(),
+        }
+    }
+
+    /// The generations of an earlier instance, in ascending order.
+    pub(super) fn adopt(
+        left: Vec<GenerationLeft>,
+        descriptors: &mut Descriptors,
+    ) -> io::Result<Vec<Generation>> {
+        let mut catalogs: BTreeMap<Vec<RawFd>, Arc<Catalog>> = BTreeMap::new();
+        let mut generations = Vec::new();
+        for left in left {
+            let numbers: Vec<RawFd> = left.descriptors().collect();
+            let catalog = match catalogs.get(&numbers) {
+                Some(shared) => shared.clone(),
+                None => {
+                    let plugins = left.plugins.into_iter();
+                    let staged = plugins
+                        .map(|plugin| Ok(Staged::inherited(plugin.info, descriptors.take(plugin.fd)?)));
+                    let catalog = Arc::new(Catalog::inherited(staged.collect::<io::Result<_>>()?));
+                    catalogs.insert(numbers, catalog.clone());
+                    catalog
+                }
+            };
+            generations.push(Generation {
+                number: left.number,
+                config: left.config,
+                catalog,
+                handlers: left.handlers,
+                warnings: Vec::new(),
+            });
+        }
+        Ok(generations)
     }
 
     /// What it asks of its workers.

@@ -1,41 +1,57 @@
-//! What a master leaves to itself when it executes its binary anew: same pid, same settings, same pid file.
+//! What a master leaves to the next instance of itself, which has the same pid: a document, and open descriptors.
+//!
+//! The document is JSON in a memory file; an environment variable carries the
+//! number of its descriptor. All other descriptors keep their numbers, and the
+//! document lists them: what the next instance does not know is closed.
+//!
+//! Its outer part is read by every binary of the same [`VERSION`]. What workers
+//! are sent, and so the generations that they are made from, has a version of
+//! its own ([`ipc::VERSION`]): where that differs, the next instance can
+//! neither talk to the workers nor replace them, but they go on until it has
+//! workers of its own.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     env,
-    ffi::{CString, OsStr},
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Seek, Write},
-    os::{
-        fd::RawFd,
-        unix::{ffi::OsStrExt, fs::MetadataExt},
-    },
-    path::{Path, PathBuf},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    path::PathBuf,
+    time::Duration,
 };
 
-use nix::{
-    sys::{
-        memfd::{MFdFlags, memfd_create},
-        signal::SigSet,
-    },
-    unistd::{AccessFlags, access, execve},
-};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::error;
 
-use super::{pidfile::PidFile, spawn};
-use crate::{config::Sources, ipc::descriptors, observe::log};
+use super::{
+    Failure,
+    children::{Plan, Standing},
+    generation::{Generation, GenerationLeft},
+    processes::ProcessLeft,
+};
+use crate::{
+    config::Sources,
+    exit::Exit,
+    ipc::{self, descriptors, scoreboard::Scoreboard},
+    observe::{log, status::Totals},
+};
 
-/// The environment variable with the number of the descriptor that holds the [`Handover`].
+/// The environment variable with the number of the descriptor that holds the [`Handover`], for the next instance.
 pub const VARIABLE: &str = "ASYNCCALL_HANDOVER";
+/// The same, for a child that only finds out whether it could be the next instance.
+pub const PREFLIGHT: &str = "ASYNCCALL_PREFLIGHT";
+/// What such a child prints where it could.
+pub const ACCEPTED: &str = "the handover is accepted";
 
-/// Version of the [`Handover`]. An instance that is left another one cannot tell what it was to be.
-const VERSION: u32 = 1;
+/// Version of the outer part of the [`Handover`].
+pub(super) const VERSION: u32 = 2;
 
 /// What the next instance starts from.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Handover {
-    version: u32,
+    pub(super) version: u32,
     /// How the earlier instance logged: where a failure is told before there are settings.
     pub log: log::Settings,
     /// Flags, environment and working directory of the first start.
@@ -43,31 +59,35 @@ pub struct Handover {
     /// The binary, as it was first started. Symbolic links in it lead to what is installed now.
     pub binary: PathBuf,
     /// The pid file's path. It stays what it was, whatever the settings say now.
-    pub pid_path: PathBuf,
+    pub(super) pid_path: PathBuf,
+    /// Every descriptor that is left open.
+    pub(super) descriptors: BTreeSet<RawFd>,
+    /// The open log.
+    pub(super) log_file: Option<RawFd>,
     /// The locked pid file.
-    pid_file: RawFd,
+    pub(super) pid_file: RawFd,
+    /// The control socket, which listens.
+    pub(super) control: RawFd,
+    pub(super) scoreboard: RawFd,
+    /// [`ipc::VERSION`] of the workers.
+    pub(super) ipc: u32,
+    /// How long the daemon has run.
+    pub(super) up: Duration,
+    pub(super) totals: Totals,
+    pub(super) paused: BTreeSet<String>,
+    pub(super) last_generation: u64,
+    pub(super) serving: u64,
+    pub(super) previous: Option<u64>,
+    pub(super) plan: Plan,
+    /// The number of the next incarnation of a worker.
+    pub(super) next_worker: u64,
+    /// By number of the incarnation.
+    pub(super) workers: BTreeMap<u64, (Standing, ProcessLeft)>,
+    /// [`GenerationLeft`], of the version `ipc`.
+    pub(super) generations: Value,
 }
 
 impl Handover {
-    /// Takes over what an earlier instance left for this process, if this is such a restart.
-    ///
-    /// What it left but cannot be read is logged where the earlier instance logged, as far as that can be told.
-    pub fn receive() -> io::Result<Option<Handover>> {
-        let Some(number) = env::var(VARIABLE).ok().and_then(|text| text.parse().ok()) else {
-            return Ok(None);
-        };
-        let mut text = Vec::new();
-        let mut file = descriptors::claim_file(number)?;
-        file.rewind()?;
-        file.read_to_end(&mut text)?;
-        Handover::read(&text).map(Some).map_err(|(log, error)| {
-            if log.is_some_and(|log| log::start(log, None).is_ok()) {
-                error!(error = %error, "cannot read what the daemon left to itself at its restart");
-            }
-            error
-        })
-    }
-
     fn read(text: &[u8]) -> Result<Handover, (Option<log::Settings>, io::Error)> {
         let document: Value = serde_json::from_slice(text).map_err(|error| (None, error.into()))?;
         let log = document
@@ -87,151 +107,162 @@ impl Handover {
         }
     }
 
-    /// The pid file, still locked.
-    pub fn pid_file(&self) -> io::Result<File> {
-        descriptors::claim_file(self.pid_file)
+    /// The document in a memory file.
+    pub(super) fn write(&self) -> io::Result<File> {
+        let mut file = File::from(memfd_create(c"asynccall-handover", MFdFlags::MFD_CLOEXEC)?);
+        file.write_all(&serde_json::to_vec(self)?)?;
+        Ok(file)
+    }
+
+    /// The generations, where this binary's workers understand the same messages.
+    pub(super) fn generations(&self) -> io::Result<Option<Vec<GenerationLeft>>> {
+        if self.ipc != ipc::VERSION {
+            return Ok(None);
+        }
+        Ok(Some(Vec::deserialize(&self.generations)?))
     }
 }
 
-/// An instance that is about to be replaced.
-pub struct Leaving<'a> {
-    /// What is executed.
-    pub binary: &'a Path,
-    /// Flags, environment and working directory of the first start.
-    pub sources: Sources,
-    /// How this instance logs.
-    pub log: log::Settings,
-    /// The locked pid file.
-    pub pid_file: &'a PidFile,
+/// A [`Handover`] with the descriptors that came with it.
+pub struct Inheritance {
+    /// The document.
+    pub left: Handover,
+    pub(super) descriptors: Descriptors,
 }
 
-impl Leaving<'_> {
-    /// Executes the binary in place of this process. Returns only if that fails.
+impl Inheritance {
+    /// Takes over what an earlier instance left for this process, if this is such a restart.
     ///
-    /// Signals stay blocked until the new instance has its handlers.
-    pub fn execute(self) -> io::Error {
-        match self.attempt() {
-            Err(error) => {
-                let _ = SigSet::all().thread_unblock();
-                error
+    /// What it left but cannot be read is logged where the earlier instance logged, as far as that can be told.
+    pub fn receive() -> io::Result<Option<Inheritance>> {
+        Inheritance::of(VARIABLE).map_err(|(log, error)| {
+            if log.is_some_and(|log| log::start(log, None).is_ok()) {
+                error!(error = %error, "cannot read what the daemon left to itself at its restart");
             }
-            Ok(()) => io::Error::other("exec returned"),
-        }
+            error
+        })
     }
 
-    fn attempt(self) -> io::Result<()> {
-        let handover = Handover {
-            version: VERSION,
-            log: self.log,
-            sources: self.sources,
-            binary: self.binary.to_owned(),
-            pid_path: self.pid_file.path().to_owned(),
-            pid_file: spawn::keep_across_exec(self.pid_file.file())?,
+    /// The same for a child that is to find out whether it could.
+    pub fn receive_for_preflight() -> io::Result<Option<Inheritance>> {
+        Inheritance::of(PREFLIGHT).map_err(|(_, error)| error)
+    }
+
+    fn of(variable: &str) -> Result<Option<Inheritance>, (Option<log::Settings>, io::Error)> {
+        let Some(number) = env::var(variable).ok().and_then(|text| text.parse().ok()) else {
+            return Ok(None);
         };
-        let mut state = File::from(memfd_create(c"asynccall-handover", MFdFlags::empty())?);
-        state.write_all(&serde_json::to_vec(&handover)?)?;
-        let number = spawn::keep_across_exec(&state)?;
+        let text = read_all(number).map_err(|error| (None, error))?;
+        let left = Handover::read(&text)?;
+        let descriptors =
+            Descriptors::claim(&left.descriptors).map_err(|error| (Some(left.log.clone()), error))?;
+        Ok(Some(Inheritance { left, descriptors }))
+    }
 
-        let arguments: Vec<CString> = env::args_os()
-            .map(|argument| text(argument.as_bytes()))
-            .collect::<Result<_, _>>()?;
-        let mut environment = vec![text(format!("{VARIABLE}={number}").as_bytes())?];
-        for (name, value) in env::vars_os().filter(|(name, _)| name != VARIABLE) {
-            environment.push(text(&[name.as_bytes(), b"=", value.as_bytes()].concat())?);
+    /// The scoreboard of the workers, where this binary's has the same layout.
+    pub(super) fn scoreboard(&mut self) -> io::Result<Option<Scoreboard>> {
+        let descriptor = self.descriptors.take(self.left.scoreboard)?;
+        if self.left.ipc != ipc::VERSION {
+            return Ok(None);
         }
-        SigSet::all().thread_block()?;
-        execve(
-            &text(self.binary.as_os_str().as_bytes())?,
-            &arguments,
-            &environment,
-        )?;
-        Ok(())
+        // It looks at size, mark and version: what does not fit is another layout.
+        Ok(Scoreboard::open(descriptor).ok())
+    }
+
+    /// Finds out whether this process could go on from here, and answers with what to print.
+    ///
+    /// Nothing that belongs to the running daemon is changed.
+    pub fn inspect(mut self) -> Result<String, Failure> {
+        let unreadable = |error: io::Error| Failure::new(Exit::Failed, cannot_read(&error));
+        self.scoreboard().map_err(unreadable)?;
+        for left in self.left.generations().map_err(unreadable)?.unwrap_or_default() {
+            self.descriptors
+                .contains_all(left.descriptors())
+                .map_err(unreadable)?;
+        }
+        Generation::prepare(self.left.last_generation + 1, &self.left.sources)?;
+        Ok(ACCEPTED.to_owned())
     }
 }
 
-/// Whether `binary` is there and may be executed.
-pub fn executable(binary: &Path) -> io::Result<()> {
-    if !fs::metadata(binary)?.is_file() {
-        return Err(io::Error::other("it is no file"));
+/// What a person is told of a handover that cannot be read.
+pub fn cannot_read(error: &io::Error) -> String {
+    format!("cannot read the handover: {error}")
+}
+
+fn read_all(number: RawFd) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut file = descriptors::claim_file(number)?;
+    file.rewind()?;
+    file.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Inherited descriptors by number. Those that nobody takes are closed in the end.
+pub(super) struct Descriptors(BTreeMap<RawFd, OwnedFd>);
+
+impl Descriptors {
+    fn claim(numbers: &BTreeSet<RawFd>) -> io::Result<Descriptors> {
+        let claimed = numbers
+            .iter()
+            .map(|number| Ok((*number, descriptors::claim(*number)?)));
+        claimed.collect::<io::Result<_>>().map(Descriptors)
     }
-    Ok(access(binary, AccessFlags::X_OK)?)
-}
 
-/// The path by which this process was started: its symbolic links are not resolved, so that an upgrade that
-/// turns one of them takes effect. Where it cannot be told, the path of the file that is executed.
-///
-/// Must be called before the working directory is changed.
-pub fn started_as() -> io::Result<PathBuf> {
-    let executed = env::current_exe()?;
-    let typed = env::args_os().next().map(PathBuf::from).unwrap_or_default();
-    let found = candidates(&typed, &env::current_dir()?, env::var_os("PATH").as_deref());
-    // What a process is called is up to whoever starts it.
-    let is_executed = |path: &PathBuf| same_file(path, &executed);
-    Ok(found.into_iter().find(is_executed).unwrap_or(executed))
-}
-
-/// Where a shell looks for a program that was typed like this.
-fn candidates(typed: &Path, directory: &Path, search: Option<&OsStr>) -> Vec<PathBuf> {
-    if typed.as_os_str().is_empty() {
-        return Vec::new();
+    /// The descriptor of that number, which nobody has taken before.
+    pub(super) fn take(&mut self, number: RawFd) -> io::Result<OwnedFd> {
+        let missing = || io::Error::other(format!("descriptor {number} was not left, or left for two"));
+        self.0.remove(&number).ok_or_else(missing)
     }
-    if typed.as_os_str().as_bytes().contains(&b'/') {
-        return vec![directory.join(typed)];
+
+    fn contains_all(&self, numbers: impl IntoIterator<Item = RawFd>) -> io::Result<()> {
+        match numbers.into_iter().find(|number| !self.0.contains_key(number)) {
+            Some(missing) => Err(io::Error::other(format!("descriptor {missing} was not left"))),
+            None => Ok(()),
+        }
     }
-    let entries = search.map(env::split_paths).into_iter().flatten();
-    entries.map(|entry| directory.join(entry).join(typed)).collect()
 }
 
-fn same_file(path: &Path, other: &Path) -> bool {
-    let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-    matches!((identity(path), identity(other)), (Ok(one), Ok(two)) if one == two)
-}
+/// The descriptors that are to stay open, while the document is written.
+#[derive(Default)]
+pub(super) struct Kept<'a>(Vec<BorrowedFd<'a>>);
 
-fn text(bytes: &[u8]) -> io::Result<CString> {
-    CString::new(bytes).map_err(io::Error::other)
+impl<'a> Kept<'a> {
+    /// Keeps one more, and answers with its number.
+    pub(super) fn keep(&mut self, descriptor: &'a impl AsFd) -> RawFd {
+        self.0.push(descriptor.as_fd());
+        descriptor.as_fd().as_raw_fd()
+    }
+
+    pub(super) fn numbers(&self) -> BTreeSet<RawFd> {
+        self.0.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = BorrowedFd<'a>> {
+        self.0.iter().copied()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     use super::*;
-
-    #[test]
-    fn a_program_is_looked_for_where_a_shell_looks_and_links_stay_links() {
-        let here = Path::new("/srv/app");
-        let search = OsStr::new("/usr/bin:bin");
-        let looked = |typed: &str| candidates(Path::new(typed), here, Some(search));
-        assert_eq!(looked("/opt/current/host"), [Path::new("/opt/current/host")]);
-        assert_eq!(looked("current/host"), [Path::new("/srv/app/current/host")]);
-        assert_eq!(
-            looked("host"),
-            [Path::new("/usr/bin/host"), Path::new("/srv/app/bin/host")]
-        );
-        assert_eq!(looked(""), [] as [&Path; 0]);
-    }
 
     #[test]
     fn a_handover_of_another_version_is_refused_and_still_tells_where_the_log_is() {
         let log = r#"{"format": "text", "directives": "info", "path": "/var/log/host", "stderr": 2, "color": false}"#;
         for version in ["", "\"version\": 99,"] {
             let text = format!("{{{version} \"log\": {log}}}");
-            let (log, error) = Handover::read(text.as_bytes()).expect_err("it is another version");
+            let Err((log, error)) = Handover::read(text.as_bytes()) else {
+                panic!("it is another version");
+            };
             let path = log.and_then(|log| log.path);
             assert_eq!(path.as_deref(), Some(Path::new("/var/log/host")));
-            assert!(error.to_string().contains("wanted 1"), "{error}");
+            assert!(
+                error.to_string().contains(&format!("wanted {VERSION}")),
+                "{error}"
+            );
         }
-    }
-
-    #[test]
-    fn what_cannot_be_executed_is_told_before_anything_stops() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("host");
-        executable(&file).expect_err("it is not there");
-        executable(directory.path()).expect_err("it is a directory");
-        fs::write(&file, "text").expect("a file");
-        executable(&file).expect_err("nobody may execute it");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).expect("ours");
-        executable(&file).expect("now it may be");
     }
 }

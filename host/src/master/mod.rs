@@ -4,23 +4,24 @@
 //!
 //! - this module: the events, and what each one means,
 //! - [`start`]: from settings to a running loop,
+//! - [`signals`]: what they ask for,
 //! - [`children`]: who exists and what has to happen next, without doing it,
 //! - [`generation`]: settings and staged plugins,
 //! - [`rollout`]: how a generation takes over, and what a reload answers,
 //! - [`watch`]: reloading when the plugins change,
-//! - [`spawn`], [`processes`], [`output`]: worker processes, their links, rows and output,
+//! - [`spawn`], [`processes`], [`link`], [`output`]: worker processes, their rows, links and output,
 //! - [`autopsy`]: what is learnt from a dead worker,
 //! - [`capacity`]: pausing pools and changing their size,
 //! - [`overrun`]: jobs that run too long in workers that do not see to it,
-//! - [`ending`]: stopping, in order or at once, and restarting,
+//! - [`ending`]: stopping, in order or at once,
+//! - [`restart`], [`preflight`], [`handover`], [`adoption`]: executing the binary anew, with the workers handed over,
 //! - [`notify`]: what the service manager is told,
 //! - [`report`]: the answer of `status`,
-//! - [`pidfile`], [`daemonize`], [`handover`]: being the one daemon, in the background, and again.
+//! - [`pidfile`], [`daemonize`], [`invocation`]: being the one daemon, in the background, and as what.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -29,12 +30,16 @@ use tracing::error;
 
 use crate::{
     config::{Daemon, Sources},
-    control::{Instance, Request, Response, server::Call},
+    control::{
+        Instance, Request, Response,
+        server::{Call, Server},
+    },
     exit::Exit,
     ipc::ToMaster,
     observe::status::Totals,
 };
 
+mod adoption;
 mod autopsy;
 mod capacity;
 pub mod children;
@@ -42,13 +47,18 @@ pub mod daemonize;
 mod ending;
 pub mod generation;
 pub mod handover;
+pub mod invocation;
+mod link;
 mod notify;
 pub mod output;
 mod overrun;
 pub mod pidfile;
+mod preflight;
 pub mod processes;
 mod report;
+mod restart;
 mod rollout;
+mod signals;
 pub mod spawn;
 mod start;
 mod watch;
@@ -56,13 +66,16 @@ mod watch;
 use autopsy::Certificates;
 use children::{Children, Id};
 use daemonize::Starter;
-use ending::{Ending, Stopping};
+use ending::Stopping;
 use generation::Generation;
+use invocation::Invocation;
 use notify::Manager;
 use output::Outputs;
 use pidfile::{PidFile, PidFileError};
 use processes::Processes;
+use restart::{Restart, Takeover};
 use rollout::Waiting;
+use signals::Signal;
 use start::Places;
 use watch::PluginWatch;
 
@@ -116,25 +129,19 @@ enum Event {
     /// Something has changed where plugins are looked for.
     Plugins,
     Call(Call),
-}
-
-#[derive(Clone, Copy)]
-enum Signal {
-    Stop,
-    Reload,
-    /// Pause, or go on.
-    Pause(bool),
-    /// So many workers more, or fewer, in each pool.
-    Scale(i32),
+    /// Everybody who was accepted before the control socket rested has an answer.
+    Answered,
 }
 
 /// A daemon's master process.
 pub struct Master {
     sources: Sources,
-    /// The settings that it was started with.
-    daemon: Daemon,
-    binary: PathBuf,
+    /// The settings that it was started with, where they could be read.
+    daemon: Option<Daemon>,
+    invocation: Invocation,
+    /// Tells this instance from others with the same pid.
     instance: u64,
+    /// When the first instance was started.
     started: Instant,
     pid_file: PidFile,
     children: Children,
@@ -157,6 +164,9 @@ pub struct Master {
     /// Pools that reserve nothing for now.
     paused: BTreeSet<String>,
     stopping: Option<Stopping>,
+    restart: Option<Restart>,
+    takeover: Option<Takeover>,
+    control: Server,
     starter: Option<Starter>,
     /// Why the first generation did not start.
     fatal: Option<Failure>,
@@ -165,13 +175,12 @@ pub struct Master {
 
 impl Master {
     /// Handles events until the last worker is gone.
-    async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Event>) -> Ending {
+    async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Event>) {
         loop {
-            // First of all, as a start may be over when its first worker could not be spawned.
-            if self.processes.is_empty()
-                && let Some(stopping) = &self.stopping
-            {
-                return stopping.ending;
+            self.execute_when_due(inbox).await;
+            // Before any event, as a start may be over when its first worker could not be spawned.
+            if self.processes.is_empty() && self.stopping.is_some() {
+                return;
             }
             let event = match self.deadline() {
                 Some(deadline) => timeout_at(deadline.into(), inbox.recv()).await.ok().flatten(),
@@ -186,7 +195,7 @@ impl Master {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Signal(Signal::Stop) => self.stop(Ending::Exit),
+            Event::Signal(Signal::Stop) => self.stop(),
             Event::Signal(Signal::Reload) => {
                 if let Err(failure) = self.reload() {
                     error!(error = %failure, "reload refused, the running generation goes on");
@@ -195,7 +204,9 @@ impl Master {
             Event::Signal(Signal::Pause(paused)) => drop(self.pause(None, paused)),
             Event::Signal(Signal::Scale(by)) => self.scale_all(by),
             Event::ChildExited => {
-                self.processes.reap();
+                for ended in self.processes.reap() {
+                    self.on_other_exit(ended);
+                }
                 self.bury_the_gone();
             }
             Event::FromWorker(id, message) => self.on_message(id, message),
@@ -206,12 +217,12 @@ impl Master {
             Event::Output => self.outputs.grown(Instant::now()),
             Event::Plugins => self.watch.changed(Instant::now()),
             Event::Call(call) => self.answer(call),
+            Event::Answered => self.on_answered(),
         }
     }
 
     fn answer(&mut self, call: Call) {
         let response = match call.request {
-            Request::Identify => Response::Instance(self.instance()),
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Reload { wait: true } => return self.reload_and_answer(call.reply),
             Request::Reload { wait: false } => match self.reload() {
@@ -228,10 +239,8 @@ impl Master {
                 self.stop_in_order();
                 Response::Instance(self.instance())
             }
-            Request::Restart => match self.restart() {
-                Ok(()) => Response::Instance(self.instance()),
-                Err(failure) => failure.response(),
-            },
+            Request::Restart => return self.restart_and_answer(call.reply),
+            Request::Restarted { from } => return self.answer_restarted(from, call.reply),
         };
         // A client that went away does not care for its answer.
         let _ = call.reply.send(response);
@@ -241,7 +250,6 @@ impl Master {
         let grace_ms = self.grace().as_millis() as u64;
         Instance {
             id: self.instance,
-            serving: self.children.current() > 0,
             grace_ms,
         }
     }

@@ -10,18 +10,26 @@
 //! out, and a line says how much that was.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::{
+        fd::RawFd,
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{children::Id, pidfile};
+use super::{
+    children::Id,
+    handover::{Descriptors, Kept},
+    pidfile, signals,
+};
 
 /// The size at which a file is emptied, in bytes.
 const LARGEST: u64 = 1024 * 1024;
@@ -49,6 +57,15 @@ pub struct Outputs {
     rested: Option<Instant>,
 }
 
+/// A worker's file as one instance of the master leaves it to the next.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OutputLeft {
+    path: PathBuf,
+    file: RawFd,
+    offset: u64,
+    partial: Vec<u8>,
+}
+
 /// What a look at the files has brought.
 struct Look {
     /// Complete lines, by worker.
@@ -66,13 +83,18 @@ struct Tail {
 }
 
 impl Outputs {
-    /// Uses `directory`, and removes what an earlier master left there.
+    /// Uses `directory`, and removes what an earlier master left there, but for the files of `adopted` workers.
     ///
     /// `grown` is called when a file in it has grown or was removed, from a thread of its own.
-    pub fn new(directory: &Path, grown: impl Fn() + Send + 'static) -> io::Result<Outputs> {
+    pub fn new(
+        directory: &Path,
+        adopted: &BTreeSet<Id>,
+        grown: impl Fn() + Send + 'static,
+    ) -> io::Result<Outputs> {
+        let adopted: BTreeSet<PathBuf> = adopted.iter().map(|id| file(directory, *id)).collect();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "out") {
+            if path.extension().is_some_and(|extension| extension == "out") && !adopted.contains(&path) {
                 fs::remove_file(path)?;
             }
         }
@@ -82,7 +104,10 @@ impl Outputs {
                 grown();
             }
         };
+        // Its thread takes no signal.
+        let held = signals::hold()?;
         let mut watcher = notify::recommended_watcher(on_event).map_err(io::Error::other)?;
+        drop(held);
         watcher
             .watch(directory, RecursiveMode::NonRecursive)
             .map_err(io::Error::other)?;
@@ -132,8 +157,36 @@ impl Outputs {
         })
     }
 
+    /// What the next instance has to know of a worker's file, where there is one.
+    pub(super) fn leave<'a>(&'a self, id: Id, kept: &mut Kept<'a>) -> Option<OutputLeft> {
+        let tail = self.tails.get(&id)?;
+        Some(OutputLeft {
+            path: tail.path.clone(),
+            file: kept.keep(&tail.file),
+            offset: tail.offset,
+            partial: tail.partial.clone(),
+        })
+    }
+
+    /// Goes on with a file where an earlier instance stopped.
+    pub(super) fn adopt(
+        &mut self,
+        id: Id,
+        left: OutputLeft,
+        descriptors: &mut Descriptors,
+    ) -> io::Result<()> {
+        let tail = Tail {
+            path: left.path,
+            file: File::from(descriptors.take(left.file)?),
+            offset: left.offset,
+            partial: left.partial,
+        };
+        self.tails.insert(id, tail);
+        Ok(())
+    }
+
     fn create(&mut self, id: Id) -> io::Result<File> {
-        let path = self.directory.join(format!("{}.out", id.0));
+        let path = file(&self.directory, id);
         let file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -261,6 +314,11 @@ impl Tail {
     fn is_removed(&self) -> bool {
         self.file.metadata().is_ok_and(|data| data.nlink() == 0)
     }
+}
+
+/// The file of a worker.
+fn file(directory: &Path, id: Id) -> PathBuf {
+    directory.join(format!("{}.out", id.0))
 }
 
 fn text(line: &[u8]) -> String {

@@ -4,10 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     ops::Range,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream as StdUnixStream,
-    },
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -18,31 +15,41 @@ use nix::{
     },
     unistd::Pid,
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::UnixStream,
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{
     Event, Master,
     children::{Children, Id},
     generation::Generation,
+    link::{Link, UnderWay},
     output::Outputs,
     spawn,
 };
 use crate::{
     ipc::{
-        self, Setup, ToMaster, ToWorker,
+        self, Setup, ToWorker,
         row::Row,
         scoreboard::{ROWS, Scoreboard},
     },
     observe::log,
 };
 
+mod adoption;
+
+pub(super) use adoption::ProcessLeft;
+
 /// How long the link of a worker that has exited is read, for what it sent last.
 const LAST_MESSAGES: Duration = Duration::from_millis(200);
+
+/// How the master reaches a worker.
+enum Line {
+    /// Messages go both ways.
+    Open(Link),
+    /// The worker was adopted and speaks another version: it can only be hung up on, which it takes as the
+    /// death of its master.
+    Mute(Option<OwnedFd>),
+}
 
 /// One worker process, from its start until its end and the end of its link were both seen.
 pub(super) struct Process {
@@ -53,7 +60,7 @@ pub(super) struct Process {
     pub(super) handler: String,
     pub(super) tubes: Vec<String>,
     pub(super) rows: Range<usize>,
-    link: mpsc::UnboundedSender<ToWorker>,
+    line: Line,
     link_closed: bool,
     /// When the link of a worker that has exited is taken for closed, whoever still holds it.
     give_up_at: Option<Instant>,
@@ -168,7 +175,7 @@ impl Processes {
             }
             inherited.extend(generation.catalog.plugins.iter().map(AsFd::as_fd));
             let (pid, link) = spawn::spawn(&inherited, output)?;
-            Ok((pid, converse(id, link, events.clone())?))
+            Ok((pid, Link::serve(id, link, UnderWay::default(), events.clone())?))
         });
         let (pid, link) = match started {
             Ok(started) => started,
@@ -186,7 +193,7 @@ impl Processes {
             handler: setup.handler.clone(),
             tubes: setup.pool.tubes.clone(),
             rows,
-            link,
+            line: Line::Open(link),
             link_closed: false,
             give_up_at: None,
             exit: None,
@@ -200,15 +207,29 @@ impl Processes {
     }
 
     pub(super) fn send(&self, id: Id, message: ToWorker) {
-        if let Some(process) = self.table.get(&id) {
-            // A worker that is gone is noticed by its link and its exit.
-            let _ = process.link.send(message);
+        if let Some(Process {
+            line: Line::Open(link),
+            ..
+        }) = self.table.get(&id)
+        {
+            link.send(&message);
         }
     }
 
     pub(super) fn send_all(&self, message: impl Fn() -> ToWorker) {
-        for process in self.table.values() {
-            let _ = process.link.send(message());
+        for id in self.table.keys() {
+            self.send(*id, message());
+        }
+    }
+
+    /// Hangs up on a worker that messages do not reach, and answers whether it is such a one.
+    pub(super) fn hang_up(&mut self, id: Id) -> bool {
+        match self.table.get_mut(&id).map(|process| &mut process.line) {
+            Some(Line::Mute(end)) => {
+                drop(end.take());
+                true
+            }
+            _ => false,
         }
     }
 
@@ -235,24 +256,32 @@ impl Processes {
         }
     }
 
-    /// Notes every child that has exited, orphans that were left to process 1 included.
-    pub(super) fn reap(&mut self) {
+    /// Notes every child that has exited, and answers with those that were no workers: orphans that were left to
+    /// process 1, or children of another kind.
+    pub(super) fn reap(&mut self) -> Vec<WaitStatus> {
+        let mut others = Vec::new();
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             let Some(pid) = status.pid().filter(|_| status != WaitStatus::StillAlive) else {
                 break;
             };
-            self.note_exit(pid, status, Instant::now());
+            if !self.note_exit(pid, status, Instant::now()) {
+                others.push(status);
+            }
         }
+        others
     }
 
-    fn note_exit(&mut self, pid: Pid, status: WaitStatus, now: Instant) {
+    /// Answers whether it was a worker.
+    fn note_exit(&mut self, pid: Pid, status: WaitStatus, now: Instant) -> bool {
         let pid = pid.as_raw() as u32;
         // A pid may be in use again while a worker that had it still waits for its link.
         let mut living = self.table.values_mut().filter(|process| process.exit.is_none());
-        if let Some(process) = living.find(|process| process.pid == pid) {
-            process.exit = Some(status);
-            process.give_up_at = Some(now + LAST_MESSAGES);
-        }
+        let Some(process) = living.find(|process| process.pid == pid) else {
+            return false;
+        };
+        process.exit = Some(status);
+        process.give_up_at = Some(now + LAST_MESSAGES);
+        true
     }
 
     pub(super) fn link_closed(&mut self, id: Id) {
@@ -314,36 +343,6 @@ impl Processes {
             .extract_if(.., |_, process| process.exit.is_some() && process.link_closed)
             .collect()
     }
-}
-
-/// Serves the master's end of a link: messages become events, what is sent to the channel goes out.
-fn converse(
-    id: Id,
-    link: StdUnixStream,
-    events: mpsc::UnboundedSender<Event>,
-) -> io::Result<mpsc::UnboundedSender<ToWorker>> {
-    link.set_nonblocking(true)?;
-    let (reader, mut writer) = UnixStream::from_std(link)?.into_split();
-    let (sender, mut outbox) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Some(message) = outbox.recv().await {
-            let Ok(line) = ipc::encode(&message) else { break };
-            if writer.write_all(&line).await.is_err() {
-                break;
-            }
-        }
-    });
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(reader).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            match serde_json::from_str::<ToMaster>(&line) {
-                Ok(message) => drop(events.send(Event::FromWorker(id, message))),
-                Err(error) => warn!(error = %error, "a worker sent something that is no message"),
-            }
-        }
-        let _ = events.send(Event::LinkClosed(id));
-    });
-    Ok(sender)
 }
 
 impl Master {

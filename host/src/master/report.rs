@@ -20,11 +20,7 @@ impl Master {
         let mut totals = self.totals;
         for (_, process) in self.processes.iter() {
             for row in self.processes.rows(process) {
-                let counts = row.counts();
-                totals.done += counts.done;
-                totals.released += counts.released;
-                totals.buried += counts.buried;
-                totals.failed += counts.failed;
+                totals += row.counts();
             }
         }
         status::Status {
@@ -50,16 +46,26 @@ impl Master {
                 if pools.iter().any(|known| known.name == pool.name) {
                     continue;
                 }
-                pools.push(status::Pool {
-                    name: pool.name.clone(),
-                    tubes: pool.tubes.clone(),
-                    handler: generation.handler(&pool.name).to_owned(),
-                    workers: self.workers(&pool.name),
-                    waiting: self.waiting(&pool.name),
-                });
+                pools.push(self.pool(&pool.name, &pool.tubes, generation.handler(&pool.name)));
+            }
+        }
+        // Workers that an earlier instance has left may be all that is known of their generation.
+        for (_, process) in self.processes.iter() {
+            if pools.iter().all(|known| known.name != process.pool) {
+                pools.push(self.pool(&process.pool, &process.tubes, &process.handler));
             }
         }
         pools
+    }
+
+    fn pool(&self, name: &str, tubes: &[String], handler: &str) -> status::Pool {
+        status::Pool {
+            name: name.to_owned(),
+            tubes: tubes.to_owned(),
+            handler: handler.to_owned(),
+            workers: self.workers(name),
+            waiting: self.waiting(name),
+        }
     }
 
     fn waiting(&self, pool: &str) -> Vec<status::Waiting> {

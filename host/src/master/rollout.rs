@@ -8,7 +8,6 @@ use tracing::{error, info, warn};
 use super::{
     Failure, Master,
     children::{Effect, Id},
-    ending::Ending,
     generation::Generation,
 };
 use crate::{control::Response, exit::Exit, ipc::ToWorker, observe::log};
@@ -51,13 +50,21 @@ impl Master {
         }
     }
 
+    /// Whether a generation may be begun, apart from one that is on its way.
+    fn may_begin(&self) -> Result<(), Failure> {
+        let refusal = match (&self.stopping, &self.restart) {
+            (Some(_), _) => "the daemon is stopping",
+            (None, Some(_)) => "a restart is under way, which reads settings and plugins anew",
+            (None, None) => return Ok(()),
+        };
+        Err(Failure::new(Exit::Failed, refusal))
+    }
+
     /// Starts the next generation with the settings and plugins of this moment.
     ///
     /// While one is on its way, the reload begins when that one has ended.
     pub(super) fn reload(&mut self) -> Result<u64, Failure> {
-        if self.stopping.is_some() {
-            return Err(Failure::new(Exit::Failed, "the daemon is stopping"));
-        }
+        self.may_begin()?;
         if let Some(under_way) = self.children.rolling_out() {
             self.reload_again = true;
             return Ok(under_way + 1);
@@ -73,11 +80,9 @@ impl Master {
 
     /// Starts a generation with the settings and plugins of the one before the current one, as they were then.
     fn roll_back(&mut self) -> Result<u64, Failure> {
-        if self.stopping.is_some() || self.children.rolling_out().is_some() {
-            return Err(Failure::new(
-                Exit::Failed,
-                "the daemon is stopping, or a reload is under way",
-            ));
+        self.may_begin()?;
+        if self.children.rolling_out().is_some() {
+            return Err(Failure::new(Exit::Failed, "a reload is under way"));
         }
         let Some(previous) = self.previous.and_then(|previous| self.generations.get(&previous)) else {
             let error = "there is no generation to go back to: nothing was reloaded since the start";
@@ -98,7 +103,8 @@ impl Master {
         for warning in &generation.warnings {
             warn!("{warning}");
         }
-        for key in generation.config.daemon.waits_for_start(&self.daemon) {
+        let waiting = |started| generation.config.daemon.waits_for_start(started);
+        for key in self.daemon.as_ref().map(waiting).unwrap_or_default() {
             warn!("`daemon.{key}` has changed, which takes effect at the next start or restart");
         }
         if self.serving.is_some() {
@@ -121,7 +127,7 @@ impl Master {
                     generation,
                 } => self.spawn(id, &pool, nr, generation),
                 Effect::Work(id) => self.set_to_work(id),
-                Effect::Quiet(id) => self.processes.send(id, ToWorker::Quiet),
+                Effect::Quiet(id) => self.tell_quiet(id),
                 Effect::Kill(id) => self.processes.kill(id),
                 Effect::Overdue(id) => self.kill_overdue(id),
                 Effect::Current(generation) => self.on_current(generation),
@@ -143,6 +149,15 @@ impl Master {
         }
         self.forget_generations();
         self.answer_waiting();
+    }
+
+    fn tell_quiet(&mut self, id: Id) {
+        if self.processes.hang_up(id) {
+            // It cannot say it.
+            let effects = self.children.quiet(id, Instant::now());
+            return self.carry_out(effects);
+        }
+        self.processes.send(id, ToWorker::Quiet);
     }
 
     pub(super) fn spawn(&mut self, id: Id, pool: &str, nr: u32, generation: u64) {
@@ -192,17 +207,23 @@ impl Master {
         if self.children.current() == 0 {
             if self.stopping.is_none() {
                 self.fatal = Some(Failure::new(Exit::Failed, reason));
-                self.stop(Ending::Exit);
+                self.stop();
             }
             return;
         }
         error!("gen" = generation, error = %reason, "reload failed, the running generation goes on");
         self.manager.ready(self.children.current());
+        let failure = Failure::new(Exit::Failed, reason);
         for waiting in self
             .waiting
             .extract_if(.., |waiting| waiting.generation == generation)
         {
-            waiting.refuse(&Failure::new(Exit::Failed, reason.clone()));
+            waiting.refuse(&failure);
+        }
+        if let Some(takeover) = self.takeover.as_mut()
+            && takeover.generation == generation
+        {
+            takeover.failure = Some(failure);
         }
     }
 

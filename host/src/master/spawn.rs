@@ -1,20 +1,26 @@
-//! Starts a worker process with the descriptors that it inherits.
+//! Starts child processes with the descriptors that they inherit.
 #![allow(
     unsafe_code,
-    reason = "code between fork and exec; the block carries its argument"
+    reason = "code between fork and exec; each block carries its argument"
 )]
 
 use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+        fd::{AsRawFd, BorrowedFd, RawFd},
         unix::{net::UnixStream, process::CommandExt},
     },
     process::{Command, Stdio},
 };
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    sys::{
+        prctl,
+        signal::{SigSet, Signal},
+    },
+};
 
 use super::{handover, notify};
 
@@ -34,29 +40,81 @@ pub fn spawn(inherited: &[BorrowedFd<'_>], output: File) -> io::Result<(u32, Uni
         .arg("--link-fd")
         .arg(theirs.as_raw_fd().to_string())
         .env_remove(handover::VARIABLE)
+        .env_remove(handover::PREFLIGHT)
         .env_remove(notify::VARIABLE)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
         .process_group(0);
-    let clear = move || {
-        for number in &passed {
-            // SAFETY: the number belongs to a descriptor of the parent that is borrowed until `spawn`
-            // returns, and this is the child's copy of the table.
-            let descriptor = unsafe { BorrowedFd::borrow_raw(*number) };
-            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec the closure calls nothing but fcntl, which is async-signal-safe, and
-    // allocates nothing: an error is made from its number.
-    let child = unsafe { command.pre_exec(clear) }.spawn()?;
+    pass_on(&mut command, passed);
+    let child = command.spawn()?;
     drop(theirs);
     Ok((child.id(), ours))
 }
 
+/// Starts a child that only looks at what it inherits, and that does not outlive this process. Answers with its pid.
+///
+/// The caller keeps the descriptors open until this returns. The child leads a process group of its own.
+pub(super) fn spawn_to_inspect(mut command: Command, inherited: Vec<RawFd>) -> io::Result<u32> {
+    command.process_group(0);
+    // Before the descriptors are passed on, of which a child that was left alone would keep workers from noticing.
+    let follow = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
+    // SAFETY: between fork and exec the closure calls nothing but prctl, and allocates nothing.
+    unsafe { command.pre_exec(follow) };
+    pass_on(&mut command, inherited);
+    Ok(command.spawn()?.id())
+}
+
+/// Lets a child inherit descriptors that are open when it is spawned, and no signal that this process holds.
+fn pass_on(command: &mut Command, numbers: Vec<RawFd>) {
+    let clear = move || {
+        for number in &numbers {
+            // SAFETY: the number belongs to a descriptor of the parent that stays open until the child is
+            // spawned, and this is the child's copy of the table.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(*number) };
+            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        }
+        Ok(SigSet::empty().thread_set_mask()?)
+    };
+    // SAFETY: between fork and exec the closure calls nothing but fcntl and pthread_sigmask, which are
+    // async-signal-safe, and allocates nothing: an error is made from its number.
+    unsafe { command.pre_exec(clear) };
+}
+
 /// Asks the kernel to keep a descriptor open across the coming exec of this process.
-pub fn keep_across_exec(descriptor: impl AsFd) -> io::Result<RawFd> {
-    fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    Ok(descriptor.as_fd().as_raw_fd())
+pub(super) fn keep_across_exec(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(())
+}
+
+/// Takes [`keep_across_exec`] back.
+pub(super) fn close_on_exec(descriptor: BorrowedFd<'_>) {
+    // It cannot fail on a descriptor that is open.
+    let _ = fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::{
+        sys::wait::{WaitStatus, waitpid},
+        unistd::Pid,
+    };
+
+    use super::*;
+    use crate::master::signals;
+
+    #[test]
+    fn a_child_takes_signals_although_this_process_holds_them() {
+        let held = signals::hold().expect("a mask");
+        let mut command = Command::new("sh");
+        command.args(["-c", "kill -TERM $$; exit 7"]);
+        let pid = Pid::from_raw(
+            spawn_to_inspect(command, Vec::new())
+                .expect("sh runs")
+                .cast_signed(),
+        );
+        let ended = waitpid(pid, None).expect("it is our child");
+        assert_eq!(ended, WaitStatus::Signaled(pid, Signal::SIGTERM, false));
+        drop(held);
+    }
 }

@@ -3,35 +3,34 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, RawFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use nix::libc;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc},
-};
+use tokio::sync::{Notify, mpsc};
 use tracing::{error, info};
 
 use super::{
-    Event, Failure, Master, Signal,
+    Event, Failure, Master,
     autopsy::Certificates,
-    children::Children,
+    children::{Children, Id},
     daemonize::Starter,
     generation::Generation,
-    handover::Handover,
+    handover::Inheritance,
+    invocation::Invocation,
     notify::Manager,
     output::Outputs,
     pidfile::{self, PidFile},
     processes::Processes,
+    signals,
     watch::PluginWatch,
 };
 use crate::{
     config::{Daemon, Sources},
     control::{self, server::Server},
+    exit::Exit,
     ipc::scoreboard::Scoreboard,
     observe::{log, status::Totals},
 };
@@ -42,18 +41,20 @@ pub(super) struct Places {
     pub(super) state_dir: PathBuf,
 }
 
-/// Runs a master to its end. `handover` is what an earlier instance of this process left.
+/// Runs a master to its end. `inheritance` is what an earlier instance of this process left.
 ///
-/// `binary` is what a restart executes. With a `starter`, the process that started the daemon is told when a
+/// `invocation` is what a restart executes. With a `starter`, the process that started the daemon is told when a
 /// generation serves.
 pub fn run(
     sources: Sources,
-    binary: PathBuf,
-    handover: Option<Handover>,
+    invocation: Invocation,
+    inheritance: Option<Inheritance>,
     starter: &mut Option<Starter>,
 ) -> Result<(), Failure> {
-    let earlier_log = handover.as_ref().map(|handover| handover.log.clone());
-    let ended = run_unwatched(sources, binary, handover, starter);
+    let earlier_log = inheritance
+        .as_ref()
+        .map(|inheritance| inheritance.left.log.clone());
+    let ended = run_unwatched(sources, invocation, inheritance, starter);
     if let (Err(failure), Some(earlier_log)) = (&ended, earlier_log) {
         // Nobody waits for a restarted daemon, so the log is the one place where its operator can find out. An
         // error here means that this instance has opened it already.
@@ -65,27 +66,56 @@ pub fn run(
 
 fn run_unwatched(
     sources: Sources,
-    binary: PathBuf,
-    handover: Option<Handover>,
+    invocation: Invocation,
+    mut inheritance: Option<Inheritance>,
     starter: &mut Option<Starter>,
 ) -> Result<(), Failure> {
-    let first = Generation::prepare(1, &sources)?;
-    let daemon = first.config.daemon.clone();
+    let number = inheritance
+        .as_ref()
+        .map_or(1, |inheritance| inheritance.left.last_generation + 1);
+    let first = match (Generation::prepare(number, &sources), &inheritance) {
+        (Err(failure), None) => return Err(failure),
+        // Somebody has changed something since the preflight: the adopted workers go on.
+        (prepared, _) => prepared,
+    };
+    let daemon = first
+        .as_ref()
+        .ok()
+        .map(|generation| generation.config.daemon.clone());
     // The duplicate is what workers inherit: their own standard error leads elsewhere.
     let stderr = io::stderr()
         .as_fd()
         .try_clone_to_owned()
         .map_err(|error| Failure::cannot("keep standard error", error))?;
-    let settings = log::settings(&daemon, stderr.as_raw_fd());
     // Before the pid file is taken, which a start that fails here would leave behind.
-    log::start(settings.clone(), None).map_err(|error| cannot_log(&daemon, error))?;
-    let pid_file = take_pid_file(&daemon, handover)?;
+    let log = start_log(daemon.as_ref(), stderr.as_raw_fd(), inheritance.as_mut())?;
+    let pid_file = match &mut inheritance {
+        Some(inheritance) => inheritance.pid_file()?,
+        None => {
+            let Daemon {
+                pid_file,
+                private_dir,
+                ..
+            } = daemon
+                .as_ref()
+                .ok_or_else(|| Failure::new(Exit::Internal, "there are no settings"))?;
+            PidFile::acquire(pid_file, private_dir.as_deref())?
+        }
+    };
     let places = Places {
         socket: pidfile::socket_path(pid_file.path()),
         state_dir: pidfile::state_dir(pid_file.path()),
     };
     pidfile::make_private(&places.state_dir)?;
-    let scoreboard = Scoreboard::create().map_err(|error| Failure::cannot("create the scoreboard", error))?;
+    let cannot_create = |error| Failure::cannot("create the scoreboard", error);
+    let inherited = match &mut inheritance {
+        Some(inheritance) => inheritance.scoreboard().map_err(cannot_create)?,
+        None => None,
+    };
+    let is_known = inherited.is_some();
+    let scoreboard = inherited
+        .map_or_else(Scoreboard::create, Ok)
+        .map_err(cannot_create)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -93,22 +123,23 @@ fn run_unwatched(
         .map_err(|error| Failure::cannot("start the event loop", error))?;
     runtime.block_on(async {
         let (events, mut inbox) = mpsc::unbounded_channel();
-        listen(&events).map_err(|error| Failure::cannot("install signal handlers", error))?;
-        let outputs = watch_outputs(&places.state_dir, &events)
+        let adopted = inheritance.as_ref().map(Inheritance::workers).unwrap_or_default();
+        signals::listen(&events).map_err(|error| Failure::cannot("install signal handlers", error))?;
+        let outputs = watch_outputs(&places.state_dir, &adopted, &events)
             .map_err(|error| Failure::cannot("use the state directory", error))?;
         let plugins_changed = notified_of(&events, || Event::Plugins);
-        let server = serve_control(&places.socket, &events)?;
+        let control = serve_control(&places.socket, inheritance.as_mut(), &events)?;
         let mut master = Master {
             sources,
             daemon,
-            binary,
+            invocation,
             instance: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_nanos() as u64),
             started: Instant::now(),
             pid_file,
             children: Children::default(),
-            processes: Processes::new(scoreboard, stderr, settings),
+            processes: Processes::new(scoreboard, stderr, log),
             outputs,
             certificates: Certificates::load(&places.state_dir),
             places,
@@ -124,6 +155,9 @@ fn run_unwatched(
             reload_again: false,
             paused: BTreeSet::new(),
             stopping: None,
+            restart: None,
+            takeover: None,
+            control,
             starter: starter.take(),
             fatal: None,
             events,
@@ -133,13 +167,54 @@ fn run_unwatched(
             version = env!("CARGO_PKG_VERSION"),
             "master started"
         );
-        master.watch.loaded(&first);
-        master.begin(first);
-        master.remember_suspects();
-        let ending = master.serve(&mut inbox).await;
-        server.answered().await;
-        master.end(ending)
+        match inheritance {
+            Some(inheritance) => master.go_on(inheritance, is_known, first)?,
+            None => {
+                let first = first?;
+                master.watch.loaded(&first);
+                master.begin(first);
+            }
+        }
+        if !is_known {
+            master.remember_suspects();
+        }
+        master.serve(&mut inbox).await;
+        master.control.answered().await;
+        master.end()
     })
+}
+
+/// Logs as the settings say. An instance that cannot do that goes on in the log of the one before it.
+fn start_log(
+    daemon: Option<&Daemon>,
+    stderr: RawFd,
+    inheritance: Option<&mut Inheritance>,
+) -> Result<log::Settings, Failure> {
+    let attempt = daemon.map(|daemon| {
+        let settings = log::settings(daemon, stderr);
+        log::start(settings.clone(), None)
+            .map(|()| settings)
+            .map_err(|error| cannot_log(daemon, error))
+    });
+    let (failure, inheritance) = match (attempt, inheritance) {
+        (Some(Ok(settings)), _) => return Ok(settings),
+        (Some(Err(failure)), None) => return Err(failure),
+        (None, None) => return Err(Failure::new(Exit::Internal, "there are no settings")),
+        (attempt, Some(inheritance)) => (attempt.and_then(Result::err), inheritance),
+    };
+    let settings = log::Settings {
+        stderr,
+        ..inheritance.left.log.clone()
+    };
+    let started = match inheritance.log_file() {
+        Some(file) => log::start_in(file, settings.clone(), None),
+        None => log::start(settings.clone(), None),
+    };
+    started.map_err(|error| Failure::cannot("go on in the log", error))?;
+    if let Some(failure) = failure {
+        error!(error = %failure, "the log stays where it was");
+    }
+    Ok(settings)
 }
 
 fn cannot_log(daemon: &Daemon, error: io::Error) -> Failure {
@@ -149,49 +224,13 @@ fn cannot_log(daemon: &Daemon, error: io::Error) -> Failure {
     }
 }
 
-fn take_pid_file(daemon: &Daemon, handover: Option<Handover>) -> Result<PidFile, Failure> {
-    let Some(handover) = handover else {
-        return Ok(PidFile::acquire(&daemon.pid_file, daemon.private_dir.as_deref())?);
-    };
-    let file = handover
-        .pid_file()
-        .map_err(|error| Failure::cannot("take over the pid file", error))?;
-    Ok(PidFile::inherited(file, &handover.pid_path)?)
-}
-
-/// Turns signals into events.
-fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
-    let kinds = [
-        (SignalKind::terminate(), Some(Signal::Stop)),
-        (SignalKind::interrupt(), Some(Signal::Stop)),
-        (SignalKind::hangup(), Some(Signal::Reload)),
-        (SignalKind::user_defined1(), Some(Signal::Reload)),
-        (SignalKind::from_raw(libc::SIGTSTP), Some(Signal::Pause(true))),
-        (SignalKind::from_raw(libc::SIGCONT), Some(Signal::Pause(false))),
-        (SignalKind::from_raw(libc::SIGTTIN), Some(Signal::Scale(1))),
-        (SignalKind::from_raw(libc::SIGTTOU), Some(Signal::Scale(-1))),
-        (SignalKind::child(), None),
-    ];
-    for (kind, meaning) in kinds {
-        let mut stream = signal(kind)?;
-        let events = events.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() {
-                let event = meaning.map_or(Event::ChildExited, Event::Signal);
-                if events.send(event).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    // A restart blocked them until here.
-    nix::sys::signal::SigSet::all().thread_unblock()?;
-    Ok(())
-}
-
-fn watch_outputs(directory: &Path, events: &mpsc::UnboundedSender<Event>) -> io::Result<Outputs> {
+fn watch_outputs(
+    directory: &Path,
+    adopted: &BTreeSet<Id>,
+    events: &mpsc::UnboundedSender<Event>,
+) -> io::Result<Outputs> {
     let grown = notified_of(events, || Event::Output);
-    Outputs::new(directory, move || grown.notify_one())
+    Outputs::new(directory, adopted, move || grown.notify_one())
 }
 
 /// What other threads notify turns into an event. What comes before the event is taken counts once.
@@ -209,9 +248,18 @@ fn notified_of(events: &mpsc::UnboundedSender<Event>, event: fn() -> Event) -> A
     notify
 }
 
-fn serve_control(path: &Path, events: &mpsc::UnboundedSender<Event>) -> Result<Server, Failure> {
+fn serve_control(
+    path: &Path,
+    inheritance: Option<&mut Inheritance>,
+    events: &mpsc::UnboundedSender<Event>,
+) -> Result<Server, Failure> {
     let (calls, mut inbox) = mpsc::unbounded_channel();
-    let server = control::server::serve(path, calls)
+    let listener = match inheritance {
+        Some(inheritance) => inheritance.control(),
+        None => control::server::listen(path),
+    };
+    let server = listener
+        .and_then(|listener| Server::serve(listener, calls))
         .map_err(|error| Failure::cannot(&format!("open control socket `{}`", path.display()), error))?;
     let events = events.clone();
     tokio::spawn(async move {

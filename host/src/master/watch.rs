@@ -22,7 +22,7 @@ use notify::{
 use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
 
-use super::{Master, generation::Generation};
+use super::{Master, generation::Generation, signals};
 use crate::plugin::{
     places::Places,
     registry::{self, Request},
@@ -117,6 +117,8 @@ impl Sight {
     fn new(changed: Arc<Notify>) -> notify::Result<Sight> {
         let concerning = Arc::new(Mutex::new(Places::default()));
         let places = concerning.clone();
+        // Its thread takes no signal.
+        let _held = signals::hold()?;
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let places = places.lock().unwrap_or_else(PoisonError::into_inner);
             // An error means that changes were missed.
@@ -194,9 +196,10 @@ impl Master {
         }
     }
 
-    /// When the plugins are to be looked at. A change during a rollout waits for its end.
+    /// When the plugins are to be looked at. A change during a rollout or restart waits for its end.
     pub(super) fn plugin_look(&self) -> Option<Instant> {
-        let is_free = self.stopping.is_none() && self.children.rolling_out().is_none();
+        let is_free =
+            self.stopping.is_none() && self.restart.is_none() && self.children.rolling_out().is_none();
         is_free.then(|| self.watch.deadline()).flatten()
     }
 

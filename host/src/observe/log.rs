@@ -9,7 +9,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, IsTerminal, Write},
     os::{
-        fd::{AsFd, RawFd},
+        fd::{AsFd, OwnedFd, RawFd},
         unix::fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
@@ -97,6 +97,11 @@ pub fn start(settings: Settings, worker: Option<WorkerIdentity>) -> io::Result<(
         None if worker.is_none() => File::from(io::stderr().as_fd().try_clone_to_owned()?),
         None => descriptors::claim_file(settings.stderr)?,
     };
+    start_in(file, settings, worker)
+}
+
+/// The same, in a file that is open already.
+pub fn start_in(file: File, settings: Settings, worker: Option<WorkerIdentity>) -> io::Result<()> {
     // The configuration was validated; an unreadable directive could only come from another version.
     let targets =
         Targets::from_str(&settings.directives).unwrap_or_else(|_| Targets::new().with_default(Level::INFO));
@@ -135,6 +140,15 @@ pub fn open(path: &Path) -> io::Result<File> {
         .create(true)
         .mode(0o600)
         .open(path)
+}
+
+/// The file that is logged to now, for another process to go on with.
+pub fn duplicate() -> io::Result<OwnedFd> {
+    let log = LOG
+        .get()
+        .ok_or_else(|| io::Error::other("logging was not started"))?;
+    let sink = log.sink.lock().unwrap_or_else(PoisonError::into_inner);
+    sink.file.as_fd().try_clone_to_owned()
 }
 
 /// Opens the log file anew, whatever its path leads to now.

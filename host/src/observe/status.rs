@@ -1,8 +1,13 @@
 //! The answer of `status`: one immutable picture of master, workers and slots.
 
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    ops::AddAssign,
+};
 
 use serde::{Deserialize, Serialize};
+
+use crate::ipc::row::Counts;
 
 /// What `status --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,7 +16,7 @@ pub struct Status {
     pub pid: u32,
     /// The daemon's version.
     pub version: String,
-    /// Seconds since the master started.
+    /// Seconds since the daemon was started; a restart does not begin anew.
     pub uptime_s: u64,
     /// The generation that serves; 0 before there is one.
     pub generation: u64,
@@ -19,7 +24,7 @@ pub struct Status {
     pub plugins: Vec<Plugin>,
     /// Its pools.
     pub pools: Vec<Pool>,
-    /// What was done since the master started.
+    /// What was done since the daemon was started; a restart does not begin anew.
     pub totals: Totals,
 }
 
@@ -115,6 +120,15 @@ pub struct Totals {
     pub failed: u64,
     /// Jobs whose worker died.
     pub crashed: u64,
+}
+
+impl AddAssign<Counts> for Totals {
+    fn add_assign(&mut self, counts: Counts) {
+        self.done += counts.done;
+        self.released += counts.released;
+        self.buried += counts.buried;
+        self.failed += counts.failed;
+    }
 }
 
 /// The form for people.

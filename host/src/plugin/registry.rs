@@ -41,6 +41,17 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// The plugins of a generation that an earlier instance of this process has made.
+    pub fn inherited(plugins: Vec<Staged>) -> Catalog {
+        // Duplicates were an error when the generation was made.
+        let (handlers, _) = Handlers::collect(plugins.iter().map(|staged| Arc::clone(&staged.info)));
+        Catalog {
+            plugins,
+            handlers,
+            warnings: Vec::new(),
+        }
+    }
+
     /// What a worker needs that inherits the copies' descriptors.
     pub fn references(&self) -> Vec<StagedRef> {
         self.plugins.iter().map(Staged::reference).collect()

@@ -63,6 +63,14 @@ pub struct StagedRef {
 }
 
 impl Staged {
+    /// A copy that an earlier instance of this process has made and left open.
+    pub fn inherited(info: PluginInfo, copy: OwnedFd) -> Staged {
+        Staged {
+            info: Arc::new(info),
+            copy,
+        }
+    }
+
     /// What a worker needs in order to load it.
     pub fn reference(&self) -> StagedRef {
         StagedRef {

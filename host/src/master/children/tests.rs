@@ -316,6 +316,36 @@ fn a_pool_can_be_given_more_seats_and_fewer() {
 }
 
 #[test]
+fn the_next_instance_goes_on_with_everybody_and_with_the_seats_that_a_pool_was_given() {
+    let mut stage = Stage::serving(&[("mail", 2)]);
+    stage.act(|children, now| children.scale("mail", 3, now).expect("the pool exists"));
+    let retiring = stage.with_state(State::Ready)[0];
+    stage.act(|children, now| children.retire(retiring, now));
+    let standings = stage
+        .children
+        .workers()
+        .map(|(id, worker)| (id, worker.standing(stage.now)));
+    let standings: BTreeMap<Id, Standing> = standings.collect();
+    let written = serde_json::to_string(&standings.values().collect::<Vec<_>>()).expect("written");
+    let read: Vec<Standing> = serde_json::from_str(&written).expect("read");
+    let standings = standings.into_keys().zip(read).collect();
+    let (plan, next_id) = (stage.children.plan().clone(), stage.children.next_id());
+    let old = std::mem::take(&mut stage.children);
+    stage.children = Children::adopt(old.current(), plan, next_id, standings, stage.now);
+    stage.log.clear();
+
+    stage.act(Children::next);
+    assert_eq!(stage.log, [], "nothing has happened");
+    assert_eq!(stage.children.deadline(), old.deadline());
+    stage.everybody_ready();
+    assert!(stage.log.contains(&Effect::Quiet(retiring)), "{:?}", stage.log);
+    assert_eq!((stage.ready_of(1), stage.spawned()), (3, 0));
+    stage.roll_out(2, &[("mail", 1)]);
+    stage.everybody_ready();
+    assert_eq!((stage.ready_of(1), stage.ready_of(2)), (0, 1));
+}
+
+#[test]
 fn a_worker_that_dies_while_quiet_is_not_replaced_twice() {
     let mut stage = Stage::serving(&[("mail", 1)]);
     let old = stage.with_state(State::Ready)[0];

@@ -8,7 +8,7 @@ fn outputs() -> (tempfile::TempDir, Outputs, mpsc::Receiver<()>) {
     let directory = parent.path().join("state");
     pidfile::make_private(&directory).expect("a new directory");
     let (grown, told) = mpsc::channel();
-    let outputs = Outputs::new(&directory, move || {
+    let outputs = Outputs::new(&directory, &BTreeSet::new(), move || {
         let _ = grown.send(());
     })
     .expect("it can be used");

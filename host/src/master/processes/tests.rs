@@ -30,7 +30,7 @@ fn process(pid: u32) -> Process {
         handler: "mailer".into(),
         tubes: Vec::new(),
         rows: 0..1,
-        link: mpsc::unbounded_channel().0,
+        line: Line::Mute(None),
         link_closed: false,
         give_up_at: None,
         exit: None,
