@@ -7,6 +7,7 @@
 mod support;
 
 mod abi;
+mod breakers;
 mod capacity;
 mod crash_loops;
 mod lifecycle;

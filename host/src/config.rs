@@ -166,6 +166,8 @@ pub struct Pool {
     pub max_attempts: u32,
     /// Delays between attempts.
     pub backoff: Backoff,
+    /// When its tubes rest because its handler fails.
+    pub breaker: Breaker,
 }
 
 /// Who decides about the retry of a failed job.
@@ -190,6 +192,18 @@ pub struct Backoff {
     pub factor: f64,
     /// The random part of the delay, 0 to 1.
     pub jitter: f64,
+}
+
+/// `[pool.breaker]`: when a pool's tubes rest because its handler fails again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// Failures in a row; 0 = never.
+    pub failures: u32,
+    /// The time in which they have to happen. Written in seconds.
+    pub within: Duration,
+    /// The first rest; it doubles with each job that fails after one. Written in seconds.
+    pub rest: Duration,
 }
 
 /// Writes `value` as its `Display`, which its `Deserialize` reads.

@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::layer::Layer;
 use super::problem::{Fault, Hint, Place, Problem, Report};
-use super::settings::{SETTINGS, Section, Setting, find};
+use super::settings::{SETTINGS, Section, Setting, TABLES_OF_A_POOL, find};
 use super::value::wanted;
 use super::{HandlerConfig, near};
 
@@ -164,9 +164,10 @@ impl Reader<'_> {
     fn settings(&mut self, section: Section, table: &DeTable<'_>, layer: &mut Layer) {
         for entry @ (name, at, value) in entries(table) {
             let key = format!("{}.{name}", section.path());
-            if section == Section::Pool && name == "backoff" {
-                if let Some(table) = self.table(value, &key, "[pool.backoff]") {
-                    self.settings(Section::Backoff, table, layer);
+            let inner = TABLES_OF_A_POOL.into_iter().find(|(inner, _)| *inner == name);
+            if let (Section::Pool, Some((_, inner))) = (section, inner) {
+                if let Some(table) = self.table(value, &key, &inner.header()) {
+                    self.settings(inner, table, layer);
                 }
                 continue;
             }
@@ -329,8 +330,9 @@ fn unknown_in(section: Section, name: &str) -> Fault {
         .iter()
         .filter(|setting| setting.section == section)
         .map(|setting| setting.key);
-    let table = (section == Section::Pool).then_some("backoff");
-    let hint = elsewhere(name).unwrap_or_else(|| near::hint(name, known.chain(table)));
+    let tables = TABLES_OF_A_POOL.iter().map(|(key, _)| *key);
+    let tables = tables.filter(|_| section == Section::Pool);
+    let hint = elsewhere(name).unwrap_or_else(|| near::hint(name, known.chain(tables)));
     Fault::Unknown { what: "key", hint }
 }
 

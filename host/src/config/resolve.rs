@@ -11,7 +11,7 @@ use super::check;
 use super::file::{self, FileLayer, PoolLayer};
 use super::layer::Layer;
 use super::problem::{ConfigErrors, Fault, Hint, Place, Problem, Report};
-use super::settings::{SETTINGS, Section, Setting};
+use super::settings::{SETTINGS, Section, Setting, TABLES_OF_A_POOL};
 use super::sources::{FileText, Sources, Texts, Typed, WantedFile};
 use super::value::{from_texts, judge};
 use super::{Config, Daemon, HandlerConfig, Pool};
@@ -83,10 +83,9 @@ fn pools(typed: &Typed, in_file: &[PoolLayer], report: &mut Report) -> Result<Ve
     let pools = in_file.iter().map(|pool| {
         let layers = [&typed.flags, &typed.environment, &pool.settings];
         let mut settings = object(Section::Pool, &layers);
-        settings.insert(
-            "backoff".to_owned(),
-            Value::Object(object(Section::Backoff, &layers)),
-        );
+        for (key, section) in TABLES_OF_A_POOL {
+            settings.insert(key.to_owned(), Value::Object(object(section, &layers)));
+        }
         let built: Pool = build(Section::Pool, settings)?;
         check::pool(&built, &layers, report);
         Ok(built)

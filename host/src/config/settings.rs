@@ -8,7 +8,7 @@ use Kind::{
     Duration, HandlerFiles, Host, Integer, LogFilter, Name, Number, OneOf, Path, PathList, PidFile,
     PluginList, Switch, Text, TubeList,
 };
-use Section::{Backoff, Daemon, Invocation, Plugins, Pool, Queue};
+use Section::{Backoff, Breaker, Daemon, Invocation, Plugins, Pool, Queue};
 use Unit::{Milliseconds, Seconds};
 
 /// Which table of the file, and which struct of [`super::Config`], a setting belongs to.
@@ -24,6 +24,8 @@ pub(crate) enum Section {
     Pool,
     /// `[pool.backoff]`
     Backoff,
+    /// `[pool.breaker]`
+    Breaker,
     /// `[daemon]`
     Daemon,
 }
@@ -37,6 +39,7 @@ impl Section {
             Plugins => "plugins",
             Pool => "pool",
             Backoff => "pool.backoff",
+            Breaker => "pool.breaker",
             Daemon => "daemon",
         }
     }
@@ -55,16 +58,19 @@ impl Section {
             Invocation => "Configuration",
             Queue => "Queue",
             Plugins => "Plugins",
-            Pool | Backoff => "Pool",
+            Pool | Backoff | Breaker => "Pool",
             Daemon => "Daemon",
         }
     }
 
     /// Whether the setting belongs to one pool, of which the file may have several.
     pub(crate) const fn is_of_a_pool(self) -> bool {
-        matches!(self, Pool | Backoff)
+        matches!(self, Pool | Backoff | Breaker)
     }
 }
+
+/// The tables inside of a pool's, by their key there.
+pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 2] = [("backoff", Backoff), ("breaker", Breaker)];
 
 /// The unit in which a duration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,6 +279,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Backoff, "factor", Number { min: 1.0, max: 100.0 }, "2", "growth of the delay with each failure"),
     Setting::new(Backoff, "max", Duration { unit: Seconds, min: 0, max: 365 * DAY }, "3600", "longest delay"),
     Setting::new(Backoff, "jitter", Number { min: 0.0, max: 1.0 }, "0.2", "random part of the delay"),
+
+    Setting::new(Breaker, "failures", Integer { min: 0, max: u32::MAX as u64 }, "50",
+        "failures in a row after which the pool's tubes rest; 0 = never"),
+    Setting::new(Breaker, "within", Duration { unit: Seconds, min: 1, max: 365 * DAY }, "60",
+        "time in which they have to happen"),
+    Setting::new(Breaker, "rest", Duration { unit: Seconds, min: 1, max: DAY }, "30",
+        "time until one job is tried; doubled when that fails, up to eightfold"),
 
     Setting::new(Daemon, "daemonize", Switch, "false", "run in the background").flag("daemonize").php("daemonize"),
     Setting::new(Daemon, "pid_file", PidFile, "", "pid file, which also names the control socket")

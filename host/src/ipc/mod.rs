@@ -17,6 +17,7 @@ pub mod delays;
 pub mod descriptors;
 pub mod row;
 pub mod scoreboard;
+pub mod streaks;
 pub mod suspects;
 
 /// Version of the messages and of the scoreboard. Both sides are the same binary, so a
@@ -46,6 +47,8 @@ pub struct Setup {
     pub scoreboard: RawFd,
     /// The first of the scoreboard's rows that belong to the worker's slots, one each.
     pub first_row: usize,
+    /// The scoreboard's streak of the pool; nothing where its failures are not counted.
+    pub streak: Option<usize>,
     /// Where and how it logs.
     pub log: observe::log::Settings,
 }
@@ -60,6 +63,8 @@ pub enum ToWorker {
     Work,
     /// Finish what runs and reserve nothing until [`ToWorker::Work`].
     Pause,
+    /// Let one slot take one job nevertheless, and answer with [`ToMaster::Probed`].
+    Probe,
     /// Reserve nothing more, finish what runs, leave.
     Quiet,
     /// Give back what runs and leave at once.
@@ -84,6 +89,16 @@ pub enum ToMaster {
     },
     /// No further job is reserved.
     Quiet,
+    /// The pool's handler has failed as often in a row as its breaker bears. Said again with each further failure.
+    Tripped {
+        /// The last failure.
+        error: String,
+    },
+    /// To [`ToWorker::Probe`]: the handler was given a job.
+    Probed {
+        /// How it failed, if it did.
+        error: Option<String>,
+    },
 }
 
 /// Why a worker wants a successor.

@@ -2,7 +2,8 @@
 //!
 //! The master creates it and lends its rows to slots; see [`super::row`]. Beside
 //! the rows it holds which jobs count as running, which are under suspicion,
-//! and which were delayed by their handlers' own wish.
+//! which were delayed by their handlers' own wish, and how often in a row
+//! the handlers of pools have failed.
 #![allow(
     unsafe_code,
     reason = "memory shared between processes; each block carries its argument"
@@ -24,7 +25,7 @@ use nix::{
     },
 };
 
-use super::{VERSION, delays::AskedDelays, row::Row, suspects::Suspects};
+use super::{VERSION, delays::AskedDelays, row::Row, streaks::Streak, suspects::Suspects};
 
 /// How many rows there are. Untouched rows cost no memory.
 pub const ROWS: usize = 65_536;
@@ -44,6 +45,8 @@ struct Memory {
     high_water: AtomicU32,
     suspects: Suspects,
     delays: AskedDelays,
+    /// As many as there are rows, as each pool has a slot. Untouched ones cost no memory either.
+    streaks: [Streak; ROWS],
     /// By row: the job that its slot has given to a handler. Apart from the rows, so that a look at
     /// all of them touches little memory.
     running: [AtomicU64; ROWS],
@@ -127,6 +130,11 @@ impl Scoreboard {
     /// How often jobs were released because their handlers asked for it.
     pub fn delays(&self) -> &AskedDelays {
         &self.memory().delays
+    }
+
+    /// The streak of that index, if there is one.
+    pub fn streak(&self, index: usize) -> Option<&Streak> {
+        self.memory().streaks.get(index)
     }
 
     /// Makes a row known before it is lent to a slot of that incarnation of a worker.

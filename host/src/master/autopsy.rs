@@ -132,7 +132,7 @@ impl Master {
         } else {
             error!(worker = nr, "gen" = generation, pid, ended, jobs, "died");
         }
-        self.account_for_jobs(process, &ended, orderly);
+        self.account_for_jobs(id, process, &ended, orderly);
         let worker = self.children.worker(id);
         let how = match worker.map(|worker| worker.state) {
             Some(children::State::Starting) => "ended before it was ready",
@@ -145,7 +145,7 @@ impl Master {
     }
 
     /// Logs the jobs that a dead worker left behind, and blames the one that took it down.
-    fn account_for_jobs(&mut self, process: &Process, ended: &str, orderly: bool) {
+    fn account_for_jobs(&mut self, id: Id, process: &Process, ended: &str, orderly: bool) {
         let scoreboard = &self.processes.scoreboard;
         let at_work = |row: &Row| matches!(row.activity().state, State::Running | State::Settling);
         let left: Vec<usize> = process
@@ -168,12 +168,16 @@ impl Master {
                 .row(*index)
                 .is_some_and(|row| row.fault().load(std::sync::atomic::Ordering::Acquire) != 0)
         };
+        // Told to leave, it left: only a handler that ends the process unasked is to blame.
+        let was_told = process.killed || (orderly && self.stopping.is_some());
         let blamed = match running.as_slice() {
-            // Told to leave, it left: only a handler that ends the process unasked is to blame.
-            _ if process.killed || (orderly && self.stopping.is_some()) => None,
+            _ if was_told => None,
             [only] => Some(*only),
             several => several.iter().copied().find(at_fault),
         };
+        if !was_told && !running.is_empty() {
+            self.on_handler_crash(id, process, &format!("it took its worker down: {ended}"));
+        }
         for index in left {
             let Some(activity) = self.processes.scoreboard.row(index).map(Row::activity) else {
                 continue;

@@ -21,10 +21,10 @@ use crate::{
 const MOST_WORKERS: u32 = 1024;
 
 impl Master {
-    /// Lets a worker reserve, unless its pool is paused.
+    /// Lets a worker reserve, unless its pool is paused or rests.
     pub(super) fn set_to_work(&self, id: Id) {
         let pool = self.children.worker(id).map(|worker| &worker.pool);
-        if pool.is_some_and(|pool| !self.paused.contains(pool)) {
+        if pool.is_some_and(|pool| !self.paused.contains(pool) && !self.breakers.is_open(pool)) {
             self.processes.send(id, ToWorker::Work);
         }
     }
@@ -41,8 +41,13 @@ impl Master {
                 true => self.paused.insert(pool.clone()),
                 false => self.paused.remove(pool),
             };
-            if changed {
-                info!(pool, "{what}");
+            if !changed {
+                continue;
+            }
+            info!(pool, "{what}");
+            self.breakers.withdraw(pool);
+            // One that rests goes on when its breaker closes, and not before.
+            if paused || !self.breakers.is_open(pool) {
                 self.tell_ready_workers(pool, paused);
             }
         }
@@ -51,7 +56,7 @@ impl Master {
         }
     }
 
-    fn tell_ready_workers(&self, pool: &str, paused: bool) {
+    pub(super) fn tell_ready_workers(&self, pool: &str, paused: bool) {
         let current = self.children.current();
         for (id, worker) in self.children.workers() {
             // One that is not ready hears of it when it is; one that is quiet reserves nothing anyway.

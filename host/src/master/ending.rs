@@ -97,7 +97,10 @@ impl Master {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let own = match &self.stopping {
             Some(stopping) => Some(stopping.kill_at.unwrap_or(stopping.now_at)),
-            None => self.children.deadline(),
+            None => {
+                let deadlines = [self.children.deadline(), self.breakers.deadline()];
+                deadlines.into_iter().flatten().min()
+            }
         };
         let others = [
             self.processes.deadline(),
@@ -122,6 +125,7 @@ impl Master {
             None => {
                 let effects = self.children.next(now);
                 self.carry_out(effects);
+                self.mind_breakers(now);
             }
             Some(Stopping {
                 kill_at: Some(kill_at),

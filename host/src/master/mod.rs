@@ -11,6 +11,7 @@
 //! - [`spawn`], [`processes`], [`output`]: worker processes, their links, rows and output,
 //! - [`autopsy`]: what is learnt from a dead worker,
 //! - [`capacity`]: pausing pools and changing their size,
+//! - [`breakers`], [`resting`]: pools whose handler fails again and again,
 //! - [`overrun`]: jobs that run too long in workers that do not see to it,
 //! - [`ending`]: stopping, in order or at once, and restarting,
 //! - [`notify`]: what the service manager is told,
@@ -36,6 +37,7 @@ use crate::{
 };
 
 mod autopsy;
+pub mod breakers;
 mod capacity;
 pub mod children;
 pub mod daemonize;
@@ -48,12 +50,14 @@ mod overrun;
 pub mod pidfile;
 pub mod processes;
 mod report;
+mod resting;
 mod rollout;
 pub mod spawn;
 mod start;
 mod watch;
 
 use autopsy::Certificates;
+use breakers::Breakers;
 use children::{Children, Id};
 use daemonize::Starter;
 use ending::{Ending, Stopping};
@@ -156,6 +160,7 @@ pub struct Master {
     reload_again: bool,
     /// Pools that reserve nothing for now.
     paused: BTreeSet<String>,
+    breakers: Breakers,
     stopping: Option<Stopping>,
     starter: Option<Starter>,
     /// Why the first generation did not start.
@@ -270,6 +275,8 @@ impl Master {
                 self.log_worker(id, "quiet");
                 self.children.quiet(id, now)
             }
+            ToMaster::Tripped { error } => return self.on_tripped(id, &error),
+            ToMaster::Probed { error } => return self.on_probed(id, error.as_deref()),
         };
         self.carry_out(effects);
     }

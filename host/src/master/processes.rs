@@ -1,7 +1,7 @@
 //! The worker processes: their pids, links and rows of the scoreboard.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     ops::Range,
     os::{
@@ -37,6 +37,7 @@ use crate::{
         self, Setup, ToMaster, ToWorker,
         row::Row,
         scoreboard::{ROWS, Scoreboard},
+        streaks::Streak,
     },
     observe::log,
 };
@@ -88,6 +89,8 @@ pub(super) struct Processes {
     pub(super) scoreboard: Scoreboard,
     /// Which rows are lent.
     lent: Vec<bool>,
+    /// The streak of each pool.
+    streaks: BTreeMap<String, usize>,
     stderr: OwnedFd,
     log: log::Settings,
 }
@@ -98,6 +101,7 @@ impl Processes {
             table: BTreeMap::new(),
             scoreboard,
             lent: vec![false; ROWS],
+            streaks: BTreeMap::new(),
             stderr,
             log,
         }
@@ -148,6 +152,7 @@ impl Processes {
             .pool(pool)
             .ok_or_else(|| io::Error::other("its pool is gone"))?;
         let rows = self.lend(id, settings.slots as usize)?;
+        let streak = self.lend_streak(pool);
         let setup = Setup {
             version: ipc::VERSION,
             nr,
@@ -159,6 +164,7 @@ impl Processes {
             plugins: generation.catalog.references(),
             scoreboard: std::os::fd::AsRawFd::as_raw_fd(&self.scoreboard.as_fd()),
             first_row: rows.start,
+            streak,
             log: self.log.clone(),
         };
         let started = outputs.open(id).and_then(|output| {
@@ -301,6 +307,27 @@ impl Processes {
         rows.clone()
             .for_each(|index| self.scoreboard.lend(index, id.0 + 1));
         Ok(rows)
+    }
+
+    fn lend_streak(&mut self, pool: &str) -> Option<usize> {
+        if let Some(known) = self.streaks.get(pool) {
+            return Some(*known);
+        }
+        let lent: BTreeSet<usize> = self.streaks.values().copied().collect();
+        let free = (0..ROWS).find(|index| !lent.contains(index))?;
+        self.scoreboard.streak(free)?.end();
+        self.streaks.insert(pool.to_owned(), free);
+        Some(free)
+    }
+
+    /// How often in a row a pool's handler has failed.
+    pub(super) fn streak(&self, pool: &str) -> Option<&Streak> {
+        self.scoreboard.streak(*self.streaks.get(pool)?)
+    }
+
+    /// Takes the streaks of other pools back.
+    pub(super) fn keep_streaks(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        self.streaks.retain(|pool, _| is_wanted(pool));
     }
 
     fn give_back(&mut self, rows: Range<usize>) {

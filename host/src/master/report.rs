@@ -3,11 +3,15 @@
 use std::time::Instant;
 
 use super::{
-    Master,
+    Master, breakers,
     processes::{Process, state_name},
 };
 use crate::{
-    ipc::row::{Counts, Row, State, monotonic_ns},
+    config,
+    ipc::{
+        row::{Counts, Row, State, monotonic_ns},
+        streaks::Streak,
+    },
     observe::status,
 };
 
@@ -56,20 +60,44 @@ impl Master {
                     handler: generation.handler(&pool.name).to_owned(),
                     workers: self.workers(&pool.name),
                     waiting: self.waiting(&pool.name),
+                    breaker: self.breaker(pool),
                 });
             }
         }
         pools
     }
 
+    fn breaker(&self, pool: &config::Pool) -> Option<status::Breaker> {
+        let open = self.breakers.get(&pool.name);
+        if pool.breaker.failures == 0 && open.is_none() {
+            return None;
+        }
+        let state = open.map(|open| open.state);
+        let counted = self.processes.streak(&pool.name).map_or(0, Streak::failures);
+        Some(status::Breaker {
+            state: match state {
+                None => "closed",
+                Some(breakers::State::Resting { .. }) => "resting",
+                Some(breakers::State::Probing { .. }) => "probing",
+            }
+            .to_owned(),
+            failures: open.map_or(counted, |open| open.failures),
+            rests: open.map_or(0, |open| open.rests),
+            probe_in_s: match state {
+                Some(breakers::State::Resting { until }) => Some(seconds_until(until)),
+                _ => None,
+            },
+            error: open.map(|open| open.error.clone()),
+        })
+    }
+
     fn waiting(&self, pool: &str) -> Vec<status::Waiting> {
-        let now = Instant::now();
         let waits = self.children.waits(pool);
         waits
             .map(|wait| status::Waiting {
                 nr: wait.nr,
                 failures: wait.failures,
-                next_start_s: wait.until.saturating_duration_since(now).as_millis() as f64 / 1000.0,
+                next_start_s: seconds_until(wait.until),
                 error: wait.error.to_owned(),
             })
             .collect()
@@ -101,6 +129,11 @@ impl Master {
         workers.sort_by_key(|worker| (worker.nr, worker.generation));
         workers
     }
+}
+
+/// Seconds, with the milliseconds behind the point.
+fn seconds_until(then: Instant) -> f64 {
+    then.saturating_duration_since(Instant::now()).as_millis() as f64 / 1000.0
 }
 
 fn slot(row: &Row, process: &Process, now: u64) -> status::Slot {

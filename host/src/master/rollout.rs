@@ -181,6 +181,7 @@ impl Master {
     pub(super) fn on_current(&mut self, generation: u64) {
         info!("gen" = generation, "serving");
         self.previous = self.serving.replace(generation);
+        self.close_breakers();
         self.manager.ready(generation);
         self.follow_plugins();
         if let Some(starter) = self.starter.take() {
@@ -211,10 +212,16 @@ impl Master {
         let current = self.children.current();
         let rolling_out = self.children.rolling_out();
         let (previous, processes) = (self.previous, &self.processes);
+        let before = self.generations.len();
         self.generations.retain(|number, _| {
             let wanted = [Some(current), rolling_out, previous].contains(&Some(*number));
             wanted || processes.has_generation(*number)
         });
+        if self.generations.len() < before {
+            let generations = &self.generations;
+            let exists = |pool: &str| generations.values().any(|known| known.pool(pool).is_some());
+            self.processes.keep_streaks(exists);
+        }
     }
 
     /// Answers those who wait for `generation` or an earlier one with a failure.

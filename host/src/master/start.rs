@@ -19,6 +19,7 @@ use tracing::{error, info};
 use super::{
     Event, Failure, Master, Signal,
     autopsy::Certificates,
+    breakers::Breakers,
     children::Children,
     daemonize::Starter,
     generation::Generation,
@@ -123,6 +124,7 @@ fn run_unwatched(
             waiting: Vec::new(),
             reload_again: false,
             paused: BTreeSet::new(),
+            breakers: Breakers::default(),
             stopping: None,
             starter: starter.take(),
             fatal: None,

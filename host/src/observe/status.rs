@@ -53,6 +53,23 @@ pub struct Pool {
     pub workers: Vec<Worker>,
     /// Workers that died and are not started again yet.
     pub waiting: Vec<Waiting>,
+    /// Whether its tubes rest because its handler fails; nothing where that is switched off.
+    pub breaker: Option<Breaker>,
+}
+
+/// A pool's breaker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// `closed` (the pool works), `resting` or `probing` (one job is tried, when there is one).
+    pub state: String,
+    /// How often in a row the handler has failed.
+    pub failures: u32,
+    /// How often in a row the tubes have rested.
+    pub rests: u32,
+    /// Seconds until a job is tried, while they rest.
+    pub probe_in_s: Option<f64>,
+    /// How the handler failed last, while it is not closed.
+    pub error: Option<String>,
 }
 
 /// A worker that died and is not started again yet.
@@ -148,6 +165,9 @@ impl Display for Status {
             for worker in &pool.workers {
                 write!(f, "  {worker}")?;
             }
+            if let Some(breaker) = pool.breaker.as_ref().filter(|breaker| breaker.state != "closed") {
+                writeln!(f, "  {breaker}")?;
+            }
             for waiting in &pool.waiting {
                 writeln!(f, "  {waiting}")?;
             }
@@ -163,6 +183,23 @@ impl Display for Status {
             f,
             "totals done {done} released {released} buried {buried} failed {failed} crashed {crashed}"
         )
+    }
+}
+
+impl Display for Breaker {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "breaker {} after {} failures in a row",
+            self.state, self.failures
+        )?;
+        if let Some(seconds) = self.probe_in_s {
+            write!(f, ", a job is tried in {seconds:.1} s")?;
+        }
+        match &self.error {
+            Some(error) => write!(f, ": {}", one_line(error)),
+            None => Ok(()),
+        }
     }
 }
 

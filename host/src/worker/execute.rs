@@ -78,6 +78,7 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     if answer.failed {
         lane.row().count_failed();
     }
+    shared.note_outcome(lane, answer.failure());
     if at_most_once {
         answer.log_settled_before();
         return None;

@@ -135,7 +135,12 @@ fn start(lane: Arc<Lane>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
 impl Keeper {
     fn keep(&mut self) -> io::Result<Exit> {
         loop {
-            if self.is_over() {
+            let is_over = self.is_over();
+            // Not before that look: what the last slot has to tell must not be lost.
+            if let Some(news) = self.shared.breaker.take_news() {
+                self.link.send(&news)?;
+            }
+            if is_over {
                 return Ok(Exit::Ok);
             }
             if let Some(exit) = self.mind_the_limits()? {
@@ -153,10 +158,16 @@ impl Keeper {
                 match self.link.receive()? {
                     Some(ToWorker::Work) => {
                         self.shared.at_work.store(true, Ordering::Release);
+                        self.withdraw_probe();
                         self.unpark();
                     }
                     Some(ToWorker::Pause) => {
                         self.shared.at_work.store(false, Ordering::Release);
+                        self.withdraw_probe();
+                        self.unpark();
+                    }
+                    Some(ToWorker::Probe) => {
+                        self.shared.breaker.offer(true);
                         self.unpark();
                     }
                     Some(ToWorker::Quiet) => self.go_quiet(),
@@ -233,6 +244,14 @@ impl Keeper {
         self.unpark();
     }
 
+    /// No slot takes a job by itself any more.
+    fn withdraw_probe(&self) {
+        self.shared.breaker.offer(false);
+        for lane in &self.lanes {
+            lane.end_probe();
+        }
+    }
+
     fn unpark(&self) {
         for thread in &self.threads {
             thread.thread().unpark();
@@ -251,7 +270,8 @@ impl Keeper {
         for lane in &self.lanes {
             let activity = lane.row().activity();
             let at_rest = matches!(activity.state, State::Running | State::Paused);
-            if lane.has_ended() || lane.is_given_back() || at_rest {
+            let probes = lane.is_probing() && !self.shared.is_quiet();
+            if lane.has_ended() || lane.is_given_back() || at_rest || probes {
                 continue;
             }
             all_ended = false;

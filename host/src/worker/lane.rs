@@ -67,6 +67,8 @@ pub(super) struct Lane {
     reserved_ns: AtomicU64,
     settler: AtomicU8,
     cancelled: AtomicBool,
+    /// It takes one job although the pool rests.
+    probing: AtomicBool,
     unusable: AtomicBool,
     ended: AtomicBool,
     knowledge: Mutex<Knowledge>,
@@ -86,6 +88,7 @@ impl Lane {
             reserved_ns: AtomicU64::new(0),
             settler: AtomicU8::new(Settler::Nobody as u8),
             cancelled: AtomicBool::new(false),
+            probing: AtomicBool::new(false),
             unusable: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             knowledge: Mutex::default(),
@@ -115,6 +118,29 @@ impl Lane {
     /// The pool's retry policy.
     pub(super) fn retry(&self) -> &policy::Settings {
         &self.shared.retry
+    }
+
+    /// Whether the slot may reserve a job.
+    pub(super) fn reserves(&self) -> bool {
+        self.shared.reserves() || (self.is_probing() && !self.shared.is_quiet())
+    }
+
+    /// Whether the slot is to take one job although the pool rests.
+    pub(super) fn is_probing(&self) -> bool {
+        self.probing.load(Ordering::Acquire)
+    }
+
+    /// Takes the offer to try a job, if there is one. Called by the slot.
+    pub(super) fn begin_probe(&self) -> bool {
+        if self.shared.breaker.take_offer() {
+            self.probing.store(true, Ordering::Release);
+        }
+        self.is_probing()
+    }
+
+    /// Ends the slot's probe; `true` where there was one.
+    pub(super) fn end_probe(&self) -> bool {
+        self.is_probing() && self.probing.swap(false, Ordering::AcqRel)
     }
 
     /// The index of that row.

@@ -14,6 +14,7 @@
 //! - [`errand`]: what takes that thread too long to do itself,
 //! - [`give_back`]: ending a job whose handler still runs,
 //! - [`limits`]: when a worker has done enough,
+//! - [`breaker`]: failures in a row, and one job while the pool rests,
 //! - [`watch`]: its look at running jobs: touches, and an end for those that run too long,
 //! - [`host_api`]: what plugins may call.
 
@@ -40,6 +41,7 @@ use crate::{
     policy,
 };
 
+mod breaker;
 mod errand;
 mod execute;
 mod facts;
@@ -57,6 +59,7 @@ mod suspicion;
 mod tubes;
 mod watch;
 
+use breaker::Breaker;
 use limits::Limits;
 
 /// What all threads of a worker share. Nothing in it changes but the counters and flags.
@@ -76,6 +79,7 @@ struct Shared {
     quiet: AtomicBool,
     executed: AtomicU64,
     limits: Limits,
+    breaker: Breaker,
     max_runtime: Duration,
     cancel_grace: Duration,
     started: Instant,
@@ -103,7 +107,7 @@ impl Shared {
         self.at_work.load(Ordering::Acquire)
     }
 
-    /// Whether a slot may reserve another job.
+    /// Whether slots may reserve further jobs.
     fn reserves(&self) -> bool {
         self.is_at_work() && !self.is_quiet()
     }
@@ -190,6 +194,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         handler_config,
         plugins,
         first_row,
+        streak,
         log: settings,
         ..
     } = setup;
@@ -238,6 +243,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
             memory_hard: pool.memory_hard * 1024 * 1024,
             cron: pool.cron,
         },
+        breaker: Breaker::new(pool.breaker, scoreboard, streak),
         max_runtime: pool.max_runtime,
         cancel_grace: pool.cancel_grace,
         started: Instant::now(),

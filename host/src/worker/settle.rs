@@ -238,6 +238,11 @@ pub(super) fn label(verdict: Verdict) -> &'static str {
 }
 
 impl Answer {
+    /// How the handler failed, if it did.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failed.then_some(self.error.as_str())
+    }
+
     /// What a handler answered that began at `started_ns`.
     pub(super) fn of(outcome: Outcome, started_ns: u64) -> Answer {
         Answer {

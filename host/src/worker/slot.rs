@@ -74,7 +74,7 @@ pub(super) fn run(lane: &Lane) {
     let mut unsettled: Option<Unsettled> = None;
     let mut last_tries = LAST_TRIES;
     while !shared.is_quiet() || (unsettled.is_some() && last_tries > 0) {
-        if unsettled.is_none() && !shared.is_at_work() {
+        if unsettled.is_none() && !shared.is_at_work() && !lane.begin_probe() {
             lane.enter(State::Paused, 0, None);
             thread::park();
             continue;
@@ -183,7 +183,7 @@ fn serve(lane: &Lane, body: &mut Vec<u8>) -> Result<(), Box<Lost>> {
             let Some(connection) = guard.as_mut() else {
                 return Ok(());
             };
-            let goes_on = lane.shared.reserves();
+            let goes_on = lane.reserves();
             if let Some(pending) = &pending {
                 connection.queue(&pending.command());
             }

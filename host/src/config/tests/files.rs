@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{given, given_alone};
-use crate::config::PluginRef;
 use crate::config::settings::{SETTINGS, Section};
+use crate::config::{Breaker, PluginRef};
 
 /// Every key of every table, in our spelling.
 const FULL: &str = r#"
@@ -62,6 +62,11 @@ max = 12
 factor = 1.5
 jitter = 0
 
+[pool.breaker]
+failures = 20
+within = 21
+rest = 22
+
 [[pool]]
 name = "rest"
 tube = "c"
@@ -94,6 +99,12 @@ fn every_key_of_the_file_has_its_field() {
         (Duration::from_millis(9), Duration::from_secs(11))
     );
     assert_eq!((mail.backoff.factor, mail.backoff.jitter), (1.5, 0.0));
+    let breaker = Breaker {
+        failures: 20,
+        within: Duration::from_secs(21),
+        rest: Duration::from_secs(22),
+    };
+    assert_eq!(mail.breaker, breaker);
     assert_eq!(
         (rest.name.as_str(), &rest.tubes, rest.worker_num),
         ("rest", &vec!["c".to_owned()], 1)

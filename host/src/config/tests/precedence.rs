@@ -6,7 +6,7 @@ use asynccall_client::tube::TubeNaming;
 
 use super::{given, given_alone};
 use crate::config::settings::{SETTINGS, Section};
-use crate::config::{Backoff, Config, LogFormat, PluginRef, RetrySource};
+use crate::config::{Backoff, Breaker, Config, LogFormat, PluginRef, RetrySource};
 
 #[test]
 fn the_defaults_are_those_of_the_php_library() {
@@ -42,6 +42,12 @@ fn the_defaults_are_those_of_the_php_library() {
         jitter: 0.2,
     };
     assert_eq!(pool.backoff, backoff);
+    let breaker = Breaker {
+        failures: 50,
+        within: Duration::from_secs(60),
+        rest: Duration::from_secs(30),
+    };
+    assert_eq!(pool.breaker, breaker);
     assert_eq!(
         (config.daemon.daemonize, config.daemon.log_format),
         (false, LogFormat::Text)

@@ -3,11 +3,12 @@
 //! A payload that is a map may ask, in this order, for: `leak_mib` (memory that it keeps for ever), `sleep_ms` (in steps of
 //! `progress_every_ms`, if given; it says after each that it gets on, and fails where it should give up), `until_cancelled`
 //! (true: it works until the host wants it to give up, and fails), `abort` (true: the process ends), `panic` (a text),
-//! `fail` (true or a text), `retry_in` (seconds), `bury` (a text).
+//! `fail` (true or a text), `retry_in` (seconds), `bury` (a text). With `only_while`, a path, it gets all of that only
+//! while there is something at that path.
 //!
 //! Its configuration may say how it checks itself.
 
-use std::{process, thread};
+use std::{path::PathBuf, process, thread};
 
 use plugin_api::{prelude::*, serde_json::Value};
 
@@ -45,6 +46,7 @@ enum SelfCheck {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Wishes {
+    only_while: Option<PathBuf>,
     until_cancelled: bool,
     leak_mib: usize,
     sleep_ms: u64,
@@ -99,6 +101,9 @@ impl Handler for Echo {
 }
 
 fn grant(job: &Job, wishes: Wishes) -> Result<()> {
+    if wishes.only_while.is_some_and(|path| !path.exists()) {
+        return Ok(());
+    }
     // Filled, so that it is resident.
     vec![1_u8; wishes.leak_mib << 20].leak();
     sleep(job, wishes.sleep_ms, wishes.progress_every_ms)?;
