@@ -211,21 +211,19 @@ impl Children {
                 });
             }
             // A worker of a generation that never came to serve says nothing about the seats of the one that does.
-            if worker.generation <= self.current {
+            if worker.generation <= self.current && !self.stopping {
                 let lived = match worker.state {
                     State::Ready => now.duration_since(worker.since),
                     _ => Duration::ZERO,
                 };
                 let (failures, delay) = self.backoffs.add(&worker.pool, worker.nr, lived, error, now);
-                if !self.stopping {
-                    effects.push(Effect::Waits {
-                        pool: worker.pool,
-                        nr: worker.nr,
-                        failures,
-                        delay,
-                        error: error.to_owned(),
-                    });
-                }
+                effects.push(Effect::Waits {
+                    pool: worker.pool,
+                    nr: worker.nr,
+                    failures,
+                    delay,
+                    error: error.to_owned(),
+                });
             }
         }
         effects.extend(self.next(now));
@@ -244,6 +242,7 @@ impl Children {
     /// Everybody is to finish and leave; nobody is started any more.
     pub fn stop(&mut self, now: Instant) -> Vec<Effect> {
         self.stopping = true;
+        self.backoffs.clear();
         let mut effects: Vec<Effect> = self.drop_rollout("the daemon stops").into_iter().collect();
         effects.extend(self.next(now));
         effects
@@ -251,7 +250,7 @@ impl Children {
 
     /// When [`Children::next`] has to be called again although nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let refills = self.backoffs.deadline().filter(|_| !self.stopping);
+        let refills = self.backoffs.deadline();
         let starts = self.workers.values().filter_map(|worker| self.start_by(worker));
         refills.into_iter().chain(starts).min()
     }
@@ -411,5 +410,7 @@ impl Children {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
