@@ -288,4 +288,6 @@ fn civil_time([year, month, day]: [i16; 3], [hour, minute, second]: [i16; 3]) ->
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
