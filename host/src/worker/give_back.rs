@@ -76,6 +76,9 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
         Why::Leaving => lane.not_running(),
         Why::TimedOut | Why::Memory => lane.row().count_failed(),
     }
+    if why == Why::TimedOut {
+        lane.shared.note_outcome(lane, Some(why.reason()));
+    }
     if deleted {
         return answer.log("deleted_before_running", None, why.reason());
     }
