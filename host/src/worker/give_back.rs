@@ -69,9 +69,6 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
     // Whatever comes of it, its worker does not die of it: before the master looks.
     lane.enter(State::Away, 0, None);
     let answer = Answer::without_handler(why.outcome(), started_ns);
-    if why == Why::TimedOut {
-        lane.shared.note_outcome(lane, Some(why.reason()));
-    }
     match why {
         Why::Leaving => lane.not_running(),
         Why::TimedOut | Why::Memory => lane.row().count_failed(),

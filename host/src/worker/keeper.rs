@@ -135,10 +135,12 @@ fn start(lane: Arc<Lane>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
 impl Keeper {
     fn keep(&mut self) -> io::Result<Exit> {
         loop {
+            let is_over = self.is_over();
+            // Not before that look: what the last slot has to tell must not be lost.
             if let Some(news) = self.shared.breaker.take_news() {
                 self.link.send(&news)?;
             }
-            if self.is_over() {
+            if is_over {
                 return Ok(Exit::Ok);
             }
             if let Some(exit) = self.mind_the_limits()? {
