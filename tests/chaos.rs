@@ -29,6 +29,7 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     sync::atomic::Ordering,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -37,7 +38,7 @@ use asynccall_client::{
     protocol::{JobId, JobState},
 };
 
-use crate::support::{Beanstalkd, eventually, plugin, plugins::library};
+use crate::support::{Beanstalkd, PATIENCE, eventually, plugin, plugins::library};
 use accounts::Account;
 use dice::Dice;
 use history::{History, Put, Remaining};
@@ -150,8 +151,8 @@ fn weather(plan: &Plan, mut queue: Beanstalkd, proxy: &Proxy, mut dice: Dice) ->
     subject.command_succeeds(&["resume"]);
     subject.command_succeeds(&["reload"]);
     wait_until_at_rest(&queue);
-    let after = settled(&mut subject, plan);
     let remaining = remaining(&queue, &produced.puts);
+    let after = settled(&mut subject, plan);
     let exit = subject.stop();
     eventually("no process of the daemon is left", || {
         subject.workers().is_empty().then_some(())
@@ -203,14 +204,16 @@ fn assert_no_growth([before, after]: &[BTreeMap<String, usize>; 2]) {
     );
 }
 
-/// Waits until nothing but buried jobs is in the queue.
-#[track_caller]
+/// Waits until nothing but buried jobs is in the queue. What does not come to rest is found by the audit.
 fn wait_until_at_rest(queue: &Beanstalkd) {
-    eventually("the queue comes to rest", || {
+    let begun = Instant::now();
+    let is_at_rest = || {
         let states = ["ready", "reserved", "delayed"];
-        let jobs = states.map(|state| queue.stat(&format!("current-jobs-{state}")));
-        (jobs == [0; 3]).then_some(())
-    });
+        states.map(|state| queue.stat(&format!("current-jobs-{state}"))) == [0; 3]
+    };
+    while !is_at_rest() && begun.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Which of these jobs the queue server still has.
@@ -219,15 +222,19 @@ fn remaining(queue: &Beanstalkd, puts: &[Put]) -> Vec<Remaining> {
     let mut remaining = Vec::new();
     for job in puts.iter().map(|put| put.job) {
         let stats = client.stats_job(JobId(job)).expect("beanstalkd answers");
-        let Some(is_buried) = stats.map(|stats| stats.state == JobState::Buried) else {
+        let Some(state) = stats.map(|stats| (stats.state, format!("{stats:?}"))) else {
             continue;
         };
+        // One that is not at rest may be gone by now.
         let peeked = client.peek(JobId(job)).expect("beanstalkd answers");
-        let number = peeked.and_then(|job| jobs::number(job.body));
+        let Some(number) = peeked.and_then(|job| jobs::number(job.body)) else {
+            continue;
+        };
         remaining.push(Remaining {
-            number: number.expect("nobody takes it away now"),
+            number,
             job,
-            is_buried,
+            is_buried: state.0 == JobState::Buried,
+            stats: state.1,
         });
     }
     remaining

@@ -64,7 +64,7 @@ pub(super) enum Problem {
     /// Buried, and nothing says why.
     UnexplainedBurial { number: u64, job: u64 },
     /// Still ready, delayed or reserved.
-    Left { number: u64, job: u64 },
+    Left { number: u64, job: u64, stats: String },
     /// In the diary or in the queue, and nobody has put it.
     Unheard { number: u64, job: u64 },
 }
@@ -116,7 +116,10 @@ pub(super) fn audit(history: &History) -> Account {
                 Some(reason) => *account.buried.entry(reason).or_default() += 1,
                 None => account.problems.push(Problem::UnexplainedBurial { number, job }),
             },
-            Some(_) => account.problems.push(Problem::Left { number, job }),
+            Some(left) => {
+                let stats = left.stats.clone();
+                account.problems.push(Problem::Left { number, job, stats });
+            }
             None => {}
         }
     }

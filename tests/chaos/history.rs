@@ -58,11 +58,13 @@ pub(super) enum BlowKind {
 }
 
 /// A job that is in the queue at the end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Remaining {
     pub(super) number: u64,
     pub(super) job: u64,
     pub(super) is_buried: bool,
+    /// What `stats-job` says of it, for whoever looks into a failure.
+    pub(super) stats: String,
 }
 
 /// All of it.

@@ -3,11 +3,16 @@
 //! Every connection has a fate: to be cut after so many bytes in one direction, to stall there for a while, to stall
 //! for ever, or to live. A stalled connection stays open on both sides and nothing passes, as on a line whose other
 //! end has lost its power. What was cut in the middle of a command or a reply stays half-sent.
+//!
+//! When the storm is over, a stalled connection that the daemon has given up is closed on the queue server's side, too,
+//! as the server's own keepalive would do it later. Without that a job may stay reserved for ever: beanstalkd 1.12 now
+//! and then forgets the time to run of a connection that says nothing more (it drops the connection's timer where that
+//! fires in the very microsecond in which the time ends).
 
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    os::unix::net::UnixStream,
+    os::{fd::AsFd, unix::net::UnixStream},
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,6 +20,11 @@ use std::{
     },
     thread,
     time::{Duration, Instant},
+};
+
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
 use super::dice::Dice;
@@ -133,6 +143,14 @@ impl Drop for Proxy {
 }
 
 impl Connection {
+    /// Whether the daemon's side is closed, whatever of it was not read yet.
+    fn is_left_by_the_daemon(&self) -> bool {
+        // poll(2): the peer has closed, or shut its writing half down. nix has no name for it.
+        let left = PollFlags::from_bits_retain(libc::POLLRDHUP);
+        let mut client = [PollFd::new(self.client.as_fd(), left)];
+        poll(&mut client, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     fn cut(&self) {
         // Either may be gone already.
         let _ = self.client.shutdown(Shutdown::Both);
@@ -169,14 +187,10 @@ impl Shared {
         self.connections().push(connection.clone());
         let shared = self.clone();
         thread::spawn(move || {
-            let Connection {
-                client,
-                queue,
-                is_stalled,
-            } = &*connection;
+            let Connection { client, queue, .. } = &*connection;
             thread::scope(|scope| {
-                scope.spawn(|| shared.pump(client, queue, to_queue, is_stalled));
-                shared.pump(queue, client, to_client, is_stalled);
+                scope.spawn(|| shared.pump(client, queue, to_queue, &connection));
+                shared.pump(queue, client, to_client, &connection);
             });
             let is_other = |known: &Arc<Connection>| !Arc::ptr_eq(known, &connection);
             shared.connections().retain(is_other);
@@ -203,10 +217,10 @@ impl Shared {
     /// Carries one direction until an end of it is gone.
     fn pump(
         &self,
-        mut from: impl Read + Ends,
+        mut from: impl Read,
         mut into: impl Write + Ends,
         fate: Option<Fate>,
-        is_stalled: &AtomicBool,
+        connection: &Connection,
     ) {
         let mut left = fate;
         let mut chunk = [0; 4096];
@@ -220,23 +234,25 @@ impl Shared {
             let mut rest = &chunk[..count];
             if let Some(fate) = left.take_if(|fate| fate.after < count) {
                 let (passes, stays) = rest.split_at(fate.after);
-                if into.write_all(passes).is_err() || !self.strike(fate.blow, is_stalled) {
-                    from.end();
-                    into.end();
-                    return;
+                if into.write_all(passes).is_err() || !self.strike(fate.blow, &connection.is_stalled) {
+                    return connection.cut();
                 }
                 rest = stays;
             } else if let Some(fate) = &mut left {
                 fate.after -= count;
             }
-            self.wait_while_stalled(is_stalled);
+            if !self.passes(connection) {
+                return connection.cut();
+            }
             if into.write_all(rest).is_err() {
                 break;
             }
         }
-        // A half-closed connection is half-closed on the other side, too. One that stalls for ever tells nobody.
-        self.wait_while_stalled(is_stalled);
-        into.end_writing();
+        // A half-closed connection is half-closed on the other side, too. One that stalls tells nobody.
+        match self.passes(connection) {
+            true => into.end_writing(),
+            false => connection.cut(),
+        }
     }
 
     /// `false` where the connection is to be cut.
@@ -264,34 +280,31 @@ impl Shared {
         true
     }
 
-    fn wait_while_stalled(&self, is_stalled: &AtomicBool) {
-        while is_stalled.load(Ordering::SeqCst) && !self.is_over.load(Ordering::SeqCst) {
+    /// Waits while the connection stalls. `false` where nothing passes any more.
+    fn passes(&self, connection: &Connection) -> bool {
+        while connection.is_stalled.load(Ordering::SeqCst) {
+            let is_given_up = self.is_calm.load(Ordering::SeqCst) && connection.is_left_by_the_daemon();
+            if is_given_up || self.is_over.load(Ordering::SeqCst) {
+                return false;
+            }
             thread::sleep(LOOK);
         }
+        true
     }
 }
 
-/// Ending a connection of either kind.
+/// Ending one direction of a connection of either kind.
 trait Ends {
-    fn end(&self);
     fn end_writing(&self);
 }
 
 impl Ends for &TcpStream {
-    fn end(&self) {
-        let _ = self.shutdown(Shutdown::Both);
-    }
-
     fn end_writing(&self) {
         let _ = self.shutdown(Shutdown::Write);
     }
 }
 
 impl Ends for &UnixStream {
-    fn end(&self) {
-        let _ = self.shutdown(Shutdown::Both);
-    }
-
     fn end_writing(&self) {
         let _ = self.shutdown(Shutdown::Write);
     }

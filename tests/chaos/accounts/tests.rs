@@ -84,10 +84,12 @@ fn a_job_that_is_still_ready_at_the_end_is_a_problem() {
             number: 1,
             job: 101,
             is_buried: false,
+            ..Remaining::default()
         }],
         ..History::default()
     };
-    assert_eq!(problems(&history), [Problem::Left { number: 1, job: 101 }]);
+    let (number, job, stats) = (1, 101, String::new());
+    assert_eq!(problems(&history), [Problem::Left { number, job, stats }]);
 }
 
 #[test]
@@ -177,6 +179,7 @@ fn a_duplicate_is_explained_by_another_job_that_took_its_process_down() {
         number: 2,
         job: 102,
         is_buried: true,
+        ..Remaining::default()
     }];
     history.remarks = vec![remark(2, 3, 9000, "bury")];
     assert_eq!(problems(&history), []);
@@ -192,6 +195,7 @@ fn a_burial_needs_a_reason() {
             number: 1,
             job: 101,
             is_buried: true,
+            ..Remaining::default()
         }],
         ..History::default()
     };
@@ -212,6 +216,7 @@ fn a_job_that_ran_to_its_end_and_lies_buried_needs_an_explanation() {
             number: 1,
             job: 101,
             is_buried: true,
+            ..Remaining::default()
         }],
         remarks: vec![remark(1, 2, 2000, "bury")],
         ..History::default()
