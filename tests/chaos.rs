@@ -147,6 +147,7 @@ fn weather(plan: &Plan, mut queue: Beanstalkd, proxy: &Proxy, mut dice: Dice) ->
         ..
     } = storm;
     let produced = producer.stop();
+    subject.wait_until_serving();
     // Nothing is paused or scaled any more, and no seat waits because its workers died.
     subject.command_succeeds(&["resume"]);
     subject.command_succeeds(&["reload"]);
@@ -182,7 +183,7 @@ fn weather(plan: &Plan, mut queue: Beanstalkd, proxy: &Proxy, mut dice: Dice) ->
 /// that serves one generation and remembers another.
 #[track_caller]
 fn settled(subject: &mut Subject, plan: &Plan) -> BTreeMap<String, usize> {
-    subject.master().expect("there is a master").wait_until_serving();
+    subject.wait_until_serving();
     subject.command_succeeds(&["reload", "--wait"]);
     subject.settled_descriptors(plan)
 }

@@ -313,11 +313,9 @@ impl<'a> Storm<'a> {
         for command in self.commands.extract_if(.., has_ended) {
             let output = command.child.wait_with_output().expect("it has ended");
             let code = output.status.code();
-            let answer = if code == Some(0) { "done" } else { "refused" };
-            *self
-                .tally
-                .entry(format!("command `{}` {answer}", command.words[0]))
-                .or_default() += 1;
+            let answer = code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+            let name = format!("command `{}`, {answer}", command.words[0]);
+            *self.tally.entry(name).or_default() += 1;
             if code.is_none_or(|code| !ANSWERS.contains(&code)) {
                 let error = String::from_utf8_lossy(&output.stderr).into_owned();
                 self.complaints

@@ -139,6 +139,13 @@ impl Subject {
         self.master.as_ref().map(|master| master.command(words))
     }
 
+    /// Waits until a generation serves with all of its workers.
+    #[track_caller]
+    pub(super) fn wait_until_serving(&mut self) {
+        let master = self.master.as_mut().expect("there is a master");
+        master.wait_until_serving();
+    }
+
     /// Runs a command that has to succeed.
     #[track_caller]
     pub(super) fn command_succeeds(&self, words: &[&str]) {
@@ -175,8 +182,8 @@ impl Subject {
         eventually("the workers of earlier generations are gone", || {
             (self.workers().len() == plan.workers).then_some(())
         });
-        let master = self.master.as_mut().expect("there is a master");
-        master.wait_until_serving();
+        self.wait_until_serving();
+        let master = self.master.as_ref().expect("there is a master");
         descriptors(master.pid())
     }
 
