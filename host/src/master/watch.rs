@@ -153,7 +153,7 @@ impl Sight {
                     && !std::mem::replace(&mut self.told, true)
                 {
                     let directory = directory.display();
-                    warn!(%error, "cannot watch `{directory}`: changes there are seen with others alone");
+                    warn!(%error, "cannot watch `{directory}`: a change there is noticed only together with another");
                 }
             }
             self.watched = places;

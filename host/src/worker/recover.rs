@@ -79,7 +79,7 @@ fn look(connection: &mut Connection, unsettled: &Unsettled) -> Result<Found, Con
     };
     if stats.state == JobState::Reserved {
         return Ok(Found::NotOurs(
-            "it was handed out again before it could be deleted",
+            "it is reserved, by the connection that is lost to us alone, or handed out again before it could be deleted",
         ));
     }
     let since = Duration::from_nanos(monotonic_ns().saturating_sub(unsettled.pending.started_ns()));
