@@ -348,6 +348,16 @@ fn a_directory_that_is_removed_and_made_anew_is_watched_again() {
 }
 
 #[test]
+fn a_daemon_that_was_restarted_watches_again() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = watching(&queue, "");
+    daemon.run(&["restart"]).succeeded();
+    install(&daemon, &content(&other_echo()));
+    daemon.wait_for_line(&["the plugins have changed"]);
+    assert_runs_other_build(&daemon, &queue);
+}
+
+#[test]
 fn the_setting_takes_effect_at_a_reload_and_nothing_is_watched_while_it_is_off() {
     let Some(queue) = Beanstalkd::start() else { return };
     let host = Host::new(&queue).plugin("echo").tube("t");
