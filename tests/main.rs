@@ -19,6 +19,7 @@ mod limits;
 mod logs;
 mod lost_settlement;
 mod main_job;
+mod manual;
 mod outcomes;
 mod payloads;
 mod plugins;
