@@ -41,12 +41,12 @@ fn the_option_host_is_the_queue_servers_name() {
 #[test]
 fn the_option_port_is_the_queue_servers_port_without_quotes() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let text = format!(
-        "host = \"127.0.0.1\"\nport = \"{}\"\ntube = \"t\"\n",
-        queue.port()
-    );
-    let daemon = Host::unconnected().plugin("echo").config(&text).start();
+    let daemon = host(&queue, "tube = \"t\"").start();
     have_done(&queue, &daemon, "t");
+    let quoted = Host::unconnected().plugin("echo").config("port = \"11300\"\n");
+    let quoted = quoted.run(&["check"]);
+    assert_eq!(quoted.code, Some(78), "{quoted}");
+    assert!(quoted.err.contains("hint: write it without quotes"), "{quoted}");
 }
 
 #[test]
