@@ -10,7 +10,7 @@
 //! - [`rollout`]: how a generation takes over, and what a reload answers,
 //! - [`watch`]: reloading when the plugins change,
 //! - [`spawn`], [`processes`], [`link`], [`output`]: worker processes, their rows, links and output,
-//! - [`autopsy`]: what is learnt from a dead worker,
+//! - [`autopsy`], [`blame`]: what is learnt from a dead worker, and who is to blame,
 //! - [`capacity`]: pausing pools and changing their size,
 //! - [`breakers`], [`resting`]: pools whose handler fails again and again,
 //! - [`overrun`]: jobs that run too long in workers that do not see to it,
@@ -42,6 +42,7 @@ use crate::{
 
 mod adoption;
 mod autopsy;
+mod blame;
 pub mod breakers;
 mod capacity;
 pub mod children;
@@ -75,6 +76,7 @@ use generation::Generation;
 use invocation::Invocation;
 use notify::Manager;
 use output::Outputs;
+use overrun::Looks;
 use pidfile::{PidFile, PidFileError};
 use processes::Processes;
 use restart::{Restart, Takeover};
@@ -154,7 +156,7 @@ pub struct Master {
     certificates: Certificates,
     places: Places,
     manager: Manager,
-    looked_for_overruns: Instant,
+    overruns: Looks,
     watch: PluginWatch,
     /// By number: the current one, one on its way, and those whose workers still finish.
     generations: BTreeMap<u64, Generation>,
