@@ -23,7 +23,7 @@ use super::{
     Shared, errand, fatal,
     give_back::{Why, give_back},
     lane::Lane,
-    limits, slot,
+    slot,
     watch::Overrun,
 };
 use crate::{
@@ -68,8 +68,10 @@ pub(super) struct Keeper {
     ears: UnixStream,
     /// The master was told that a limit is reached.
     pub(super) retired: bool,
-    /// Resident memory when the worker was ready, in bytes.
+    /// Memory that counts for the limits when the worker was ready, in bytes.
     pub(super) memory_at_ready: u64,
+    /// When memory is looked at next.
+    pub(super) memory_due: Instant,
     /// The master was told that nothing is reserved any more.
     said_quiet: bool,
     /// The worker leaves although a handler does not end.
@@ -97,13 +99,14 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
     }
     let mut keeper = Keeper {
         link,
+        memory_at_ready: shared.limits.memory(),
+        memory_due: Instant::now(),
         shared,
         overruns: vec![None; lanes.len()],
         lanes,
         threads,
         ears,
         retired: false,
-        memory_at_ready: limits::resident_memory().unwrap_or(0),
         said_quiet: false,
         leaves_behind: false,
         orphaned: false,
