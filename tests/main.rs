@@ -42,6 +42,7 @@ mod settings;
 mod signals;
 mod status;
 mod supervision;
+mod titles;
 mod tubes;
 mod turmoil;
 mod watch;

@@ -104,6 +104,11 @@ fn the_master_becomes_the_user_for_good_and_its_files_stay_usable() {
             assert_eq!(ids(pid, "Groups"), [gid.to_string()]);
             assert_eq!(ids(pid, "CapEff"), ["0000000000000000"]);
         }
+        eventually("the title is shown", || {
+            let line = fs::read(format!("/proc/{}/cmdline", daemon.pid())).ok()?;
+            line.starts_with(b"asynccall-host: master host.pid gen ")
+                .then_some(())
+        });
     };
     check_ids(&daemon);
     let pid_file = daemon.host().held().to_owned();

@@ -39,6 +39,7 @@ use crate::{
     exit::Exit,
     ipc::ToMaster,
     observe::status::Totals,
+    title::Title,
 };
 
 mod adoption;
@@ -176,6 +177,8 @@ pub struct Master {
     takeover: Option<Takeover>,
     control: Server,
     starter: Option<Starter>,
+    /// What `ps` shows, where that can be changed.
+    title: Option<Title>,
     /// Why the first generation did not start.
     fatal: Option<Failure>,
     events: mpsc::UnboundedSender<Event>,
@@ -185,6 +188,7 @@ impl Master {
     /// Handles events until the last worker is gone.
     async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Event>) {
         loop {
+            self.show_title();
             self.execute_when_due(inbox).await;
             // Before any event, as a start may be over when its first worker could not be spawned.
             if self.processes.is_empty() && self.stopping.is_some() {

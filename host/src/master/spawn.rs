@@ -24,7 +24,7 @@ use nix::{
 };
 
 use super::notify;
-use crate::config::settings::VARIABLE_PREFIX;
+use crate::{config::settings::VARIABLE_PREFIX, title};
 
 /// Starts a worker and returns its pid and the master's end of the link.
 ///
@@ -37,7 +37,7 @@ pub fn spawn(inherited: &[BorrowedFd<'_>], output: File) -> io::Result<(u32, Uni
     passed.push(theirs.as_raw_fd());
     let mut command = Command::new("/proc/self/exe");
     command
-        .arg0("asynccall-host")
+        .arg0(title::room_for_worker())
         .arg("worker")
         .arg("--link-fd")
         .arg(theirs.as_raw_fd().to_string())

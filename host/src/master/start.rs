@@ -38,6 +38,7 @@ use crate::{
     exit::Exit,
     ipc::scoreboard::Scoreboard,
     observe::{log, status::Totals},
+    title::Title,
 };
 
 /// The files that belong to a daemon, beside its pid file.
@@ -75,6 +76,8 @@ fn run_unwatched(
     mut inheritance: Option<Inheritance>,
     starter: &mut Option<Starter>,
 ) -> Result<(), Failure> {
+    // Its memory can be opened as long as this process is who it was started as.
+    let title = Title::of_process();
     let taken = match &inheritance {
         None => privileges::give_up(&daemon_settings(&sources)?)?,
         // It is that user already.
@@ -176,6 +179,7 @@ fn run_unwatched(
             takeover: None,
             control,
             starter: starter.take(),
+            title,
             fatal: None,
             events,
         };

@@ -32,6 +32,7 @@ use crate::{
         Link, ToMaster, ToWorker,
         row::{State, monotonic_ns},
     },
+    title::WorkerTitle,
 };
 
 /// A reserve that waits for less than this may have a job on its way: it is not half-closed yet.
@@ -77,10 +78,20 @@ pub(super) struct Keeper {
     /// The worker leaves although a handler does not end.
     leaves_behind: bool,
     orphaned: bool,
+    /// The master has paused the pool.
+    paused: bool,
+    title: WorkerTitle,
 }
 
 /// Starts the slots and stays until all of them have ended.
-pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usize, ears: UnixStream) -> Exit {
+pub(super) fn run(
+    link: Link,
+    shared: Arc<Shared>,
+    first_row: usize,
+    slots: usize,
+    ears: UnixStream,
+    title: WorkerTitle,
+) -> Exit {
     let lanes: Vec<_> = (first_row..first_row + slots)
         .map(|row| Arc::new(Lane::new(shared.clone(), row)))
         .collect();
@@ -110,6 +121,8 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
         said_quiet: false,
         leaves_behind: false,
         orphaned: false,
+        paused: false,
+        title,
     };
     match keeper.keep() {
         Ok(exit) if keeper.join() => exit,
@@ -146,6 +159,7 @@ impl Keeper {
             if is_over {
                 return Ok(Exit::Ok);
             }
+            self.show_title();
             if let Some(exit) = self.mind_the_limits()? {
                 return Ok(exit);
             }
@@ -160,11 +174,13 @@ impl Keeper {
             while self.link_has_message()? {
                 match self.link.receive()? {
                     Some(ToWorker::Work) => {
+                        self.paused = false;
                         self.shared.at_work.store(true, Ordering::Release);
                         self.withdraw_probe();
                         self.unpark();
                     }
                     Some(ToWorker::Pause) => {
+                        self.paused = true;
                         self.shared.at_work.store(false, Ordering::Release);
                         self.withdraw_probe();
                         self.unpark();
@@ -185,6 +201,15 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    fn show_title(&mut self) {
+        let state = match () {
+            () if self.shared.is_quiet() => "quiet",
+            () if self.paused => "paused",
+            () => "ready",
+        };
+        self.title.show(state);
     }
 
     /// Whether every slot has ended, or is left behind with a handler that does not end.

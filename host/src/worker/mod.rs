@@ -41,6 +41,7 @@ use crate::{
     observe::log,
     plugin::{library::Handler, registry},
     policy,
+    title::WorkerTitle,
 };
 
 mod breaker;
@@ -178,8 +179,10 @@ pub fn run(link: RawFd) -> Exit {
         }
         _ => return Exit::Internal,
     };
+    let mut title = WorkerTitle::new(&setup.pool.name, setup.nr, setup.generation);
+    title.show("starting");
     match prepare(*setup) {
-        Ok((shared, first_row, slots, ears)) => keeper::run(link, shared, first_row, slots, ears),
+        Ok((shared, first_row, slots, ears)) => keeper::run(link, shared, first_row, slots, ears, title),
         Err(error) => refuse(&link, error),
     }
 }
