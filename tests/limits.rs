@@ -53,6 +53,20 @@ fn a_worker_past_memory_soft_finishes_its_job_and_is_replaced_and_the_handler_is
 }
 
 #[test]
+fn a_limit_may_count_shared_pages_in_part() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue)
+        .plugin("echo")
+        .config("[[pool]]\ntubes = \"t\"\nmemory_soft = 100\nmemory_measure = \"pss\"\n")
+        .start();
+    let old = daemon.workers()[0];
+    queue.put("t", r#"{"leak_mib": 150}"#);
+    let line = daemon.wait_for_line(&[&format!("pid={old}"), "which=memory_soft"]);
+    assert!(line.contains(" measure=pss held="), "{line}");
+    wait_until_replaced(&daemon, old);
+}
+
+#[test]
 fn a_worker_past_memory_hard_gives_its_job_back_and_leaves() {
     let Some(queue) = Beanstalkd::start() else { return };
     let daemon = Host::new(&queue)

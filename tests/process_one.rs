@@ -17,7 +17,7 @@ fn first_process(unshare: u32) -> u32 {
 }
 
 #[test]
-fn as_process_one_it_stops_on_term_and_reaps_orphans() {
+fn as_process_one_it_reaps_orphans_reloads_on_hup_and_stops_on_term() {
     let Some(queue) = Beanstalkd::start() else { return };
     let mut probe = UNSHARE.to_vec();
     probe.push("true");
@@ -54,7 +54,14 @@ fn as_process_one_it_stops_on_term_and_reaps_orphans() {
     let next = queue.put("t", "{}");
     queue.wait_until_gone(next);
 
+    processes::signal(one, Signal::SIGHUP);
+    daemon.wait_for_status("the second generation serves alone", |status| {
+        status["generation"] == 2 && processes::children(one).len() == 1
+    });
+    let running = queue.put("t", r#"{"run": "sleep 0.5"}"#);
+    daemon.wait_until_running(running);
     processes::signal(one, Signal::SIGTERM);
     assert_eq!(daemon.wait_for_end(), Some(0));
+    assert!(queue.job(running).is_none(), "it was let end");
     assert!(daemon.log().contains("stopped"), "{}", daemon.log());
 }

@@ -23,6 +23,7 @@ use crate::{
         handover::{Inheritance, cannot_read},
         invocation::{Invocation, started_as},
         pidfile::{Holder, socket_path},
+        privileges,
     },
 };
 
@@ -88,10 +89,11 @@ pub fn run(
     ended.map(|()| String::new())
 }
 
-/// `check`: everything that a start would check before it touches anything: settings, plugin files, manifests, and
-/// that each pool has its handler. No plugin is executed, so what a handler says to its own configuration is not known.
+/// `check`: everything that a start would check before it touches anything: settings, the user that they name, plugin
+/// files, manifests, and that each pool has its handler. No plugin is executed, so what a handler says to its own configuration is not known.
 pub fn check(flags: Flags) -> Result<String, Failure> {
     let generation = Generation::prepare(0, &sources(flags)?)?;
+    privileges::look_up(&generation.config.daemon)?;
     let mut text = String::new();
     for warning in &generation.warnings {
         text.push_str(&format!("warning: {warning}\n"));

@@ -152,6 +152,10 @@ pub struct Pool {
     pub memory_soft: u64,
     /// Resident memory in MiB at which a worker is ended and its jobs given back; 0 = never.
     pub memory_hard: u64,
+    /// What counts for the two memory limits.
+    pub memory_measure: MemoryMeasure,
+    /// Whether workers, and what they start, gain no rights by set-id programs (PR_SET_NO_NEW_PRIVS(2const)).
+    pub no_new_privs: bool,
     /// How long a job may run; zero = without limit. Written in seconds.
     pub max_runtime: Duration,
     /// Time between asking a job past `max_runtime` to give up and giving it back. Written in seconds.
@@ -168,6 +172,18 @@ pub struct Pool {
     pub backoff: Backoff,
     /// When its tubes rest because its handler fails.
     pub breaker: Breaker,
+    /// Limits that the kernel enforces on each worker.
+    pub rlimits: Rlimits,
+}
+
+/// What counts for the memory limits of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryMeasure {
+    /// Every resident page counts whole, also one that other processes share.
+    Rss,
+    /// A page that several processes share counts in equal parts for each of them.
+    Pss,
 }
 
 /// Who decides about the retry of a failed job.
@@ -206,6 +222,25 @@ pub struct Breaker {
     pub rest: Duration,
 }
 
+/// `[pool.rlimits]`: limits of getrlimit(2) for each worker, soft and hard; `None`: what the daemon was started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rlimits {
+    /// Open files.
+    pub nofile: Option<u64>,
+    /// The largest core file. Written in MiB.
+    pub core: Option<u64>,
+    /// The address space. Written in MiB.
+    #[serde(rename = "as")]
+    pub address_space: Option<u64>,
+    /// Processor time. Written in seconds.
+    pub cpu: Option<u64>,
+    /// Processes and threads of the user.
+    pub nproc: Option<u64>,
+    /// The largest file that is written. Written in MiB.
+    pub fsize: Option<u64>,
+}
+
 /// Writes `value` as its `Display`, which its `Deserialize` reads.
 fn as_text<S: Serializer>(value: &impl fmt::Display, out: S) -> Result<S::Ok, S::Error> {
     out.collect_str(value)
@@ -223,6 +258,10 @@ pub struct Daemon {
     /// `None` where a pid file was named.
     #[serde(default)]
     pub private_dir: Option<PathBuf>,
+    /// Whom the master becomes for good, by name or number; `None`: it stays who started it.
+    pub user: Option<String>,
+    /// The group, in place of the user's own. Given with a user only.
+    pub group: Option<String>,
     /// How long a worker may take to load its plugins and make its handlers. Written in seconds.
     pub start_timeout: Duration,
     /// How long running jobs may take to end at stop. Written in seconds.
@@ -241,6 +280,8 @@ impl Daemon {
         let differs = [
             ("daemonize", self.daemonize != started.daemonize),
             ("pid_file", self.pid_file != started.pid_file),
+            ("user", self.user != started.user),
+            ("group", self.group != started.group),
             ("log_path", self.log_path != started.log_path),
             ("log_format", self.log_format != started.log_format),
             ("log_level", self.log_level != started.log_level),

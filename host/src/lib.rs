@@ -13,6 +13,7 @@
 //! - [`worker`]: the slots that reserve, execute and settle,
 //! - [`master`]: the supervisor,
 //! - [`control`]: how commands talk to a running master,
+//! - [`title`]: what `ps` shows of a process,
 //! - [`observe`]: log lines and status.
 
 #![allow(
@@ -30,4 +31,5 @@ pub mod master;
 pub mod observe;
 pub mod plugin;
 pub mod policy;
+mod title;
 pub mod worker;

@@ -115,7 +115,7 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Integer { .. } | Kind::Duration { .. } | Kind::Number { .. } => "N",
         Kind::Switch => "true|false",
         Kind::OneOf(_) => "WORD",
-        Kind::Text | Kind::Name | Kind::TubeList => "NAME",
+        Kind::Text | Kind::Name | Kind::Account | Kind::TubeList => "NAME",
         Kind::Host => "HOST",
         Kind::LogFilter => "LEVEL",
         Kind::Path | Kind::PidFile => "FILE",

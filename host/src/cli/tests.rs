@@ -225,6 +225,8 @@ fn the_help_shows_default_and_unit_of_every_flag() {
     Daemon:
           --daemonize[=<true|false>]  run in the background
           --pid-file <FILE>           pid file, which also names the control socket [default: asynccall-host/default.pid in $XDG_RUNTIME_DIR, else in a private directory in /tmp]
+          --user <NAME>               become this user for good when pid file and log are made; only root can
+          --group <NAME>              become this group, instead of the user's own
           --start-timeout <N>         how long a worker may take to load its plugins, make its handler and have it check itself [default: 60 s]
           --grace <N>                 how long running jobs may take to end at stop [default: 30 s]
           --log-path <FILE>           log to this file instead of standard error

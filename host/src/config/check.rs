@@ -9,7 +9,7 @@ use super::layer::Layer;
 use super::problem::{Fault, Hint, Place, Report};
 use super::settings::Section;
 use super::sources::WantedFile;
-use super::{PluginRef, Plugins, Pool};
+use super::{Daemon, PluginRef, Plugins, Pool};
 use crate::ipc::scoreboard::MOST_SLOTS;
 
 /// Where `key` was given, in the strongest of `layers`, or that it was not.
@@ -57,6 +57,30 @@ pub(super) fn plugins(plugins: &Plugins, layers: &[&Layer], report: &mut Report)
                 hint,
             },
         );
+    }
+}
+
+/// A group comes with a user, and a user that the master becomes has a pid file in a place of its own.
+///
+/// The directory of the default pid file is private to whoever starts the daemon.
+pub(super) fn user(daemon: &Daemon, layers: &[&Layer], report: &mut Report) {
+    let missing = |wanted: &str, hint: &str| Fault::Missing {
+        wanted: wanted.to_owned(),
+        hint: Hint::some(hint),
+    };
+    let at = |key| place(Section::Daemon, key, layers);
+    let is_given = |key| {
+        layers
+            .iter()
+            .any(|layer| layer.get(Section::Daemon, key).is_some())
+    };
+    if daemon.group.is_some() && !is_given("user") {
+        let hint = "`group` is the group of the user that the daemon becomes";
+        report.problem(at("user"), missing("a user, as there is a `group`", hint));
+    }
+    if daemon.user.is_some() && daemon.private_dir.is_some() && !is_given("pid_file") {
+        let hint = "for example `/run/asynccall-host/daemon.pid`, in a directory that the user can enter";
+        report.problem(at("pid_file"), missing("a pid file, as there is a `user`", hint));
     }
 }
 

@@ -45,8 +45,9 @@ pub fn resolve(sources: &Sources, texts: &Texts) -> Result<Resolved, ConfigError
     let handlers = handlers(&file, &typed, &texts.handlers, &mut report);
     let queue = build(Section::Queue, object(Section::Queue, &layers))?;
     let plugins = build(Section::Plugins, object(Section::Plugins, &layers))?;
-    let daemon = build(Section::Daemon, daemon(sources, &layers))?;
+    let daemon: Daemon = build(Section::Daemon, daemon(sources, &layers))?;
     check::plugins(&plugins, &layers, &mut report);
+    check::user(&daemon, &layers, &mut report);
 
     let Report { problems, warnings } = report;
     let config = Config {

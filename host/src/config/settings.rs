@@ -5,10 +5,10 @@
 //! of its section. What a kind of value means in detail is [`super::value`]'s.
 
 use Kind::{
-    Duration, HandlerFiles, Host, Integer, LogFilter, Name, Number, OneOf, Path, PathList, PidFile,
+    Account, Duration, HandlerFiles, Host, Integer, LogFilter, Name, Number, OneOf, Path, PathList, PidFile,
     PluginList, Switch, Text, TubeList,
 };
-use Section::{Backoff, Breaker, Daemon, Invocation, Plugins, Pool, Queue};
+use Section::{Backoff, Breaker, Daemon, Invocation, Plugins, Pool, Queue, Rlimits};
 use Unit::{Milliseconds, Seconds};
 
 /// Which table of the file, and which struct of [`super::Config`], a setting belongs to.
@@ -26,6 +26,8 @@ pub(crate) enum Section {
     Backoff,
     /// `[pool.breaker]`
     Breaker,
+    /// `[pool.rlimits]`
+    Rlimits,
     /// `[daemon]`
     Daemon,
 }
@@ -40,6 +42,7 @@ impl Section {
             Pool => "pool",
             Backoff => "pool.backoff",
             Breaker => "pool.breaker",
+            Rlimits => "pool.rlimits",
             Daemon => "daemon",
         }
     }
@@ -58,19 +61,20 @@ impl Section {
             Invocation => "Configuration",
             Queue => "Queue",
             Plugins => "Plugins",
-            Pool | Backoff | Breaker => "Pool",
+            Pool | Backoff | Breaker | Rlimits => "Pool",
             Daemon => "Daemon",
         }
     }
 
     /// Whether the setting belongs to one pool, of which the file may have several.
     pub(crate) const fn is_of_a_pool(self) -> bool {
-        matches!(self, Pool | Backoff | Breaker)
+        matches!(self, Pool | Backoff | Breaker | Rlimits)
     }
 }
 
 /// The tables inside of a pool's, by their key there.
-pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 2] = [("backoff", Backoff), ("breaker", Breaker)];
+pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 3] =
+    [("backoff", Backoff), ("breaker", Breaker), ("rlimits", Rlimits)];
 
 /// The unit in which a duration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +102,8 @@ pub(crate) enum Kind {
     Text,
     /// A name of `[a-z0-9_-]+`.
     Name,
+    /// A user or group of the system: its name, or its number.
+    Account,
     /// A host name, an address, or `unix:PATH`.
     Host,
     /// Directives as `info,mailer=debug`.
@@ -260,6 +266,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "resident MiB at which a worker is replaced after its job; 0 = never").flag("memory-soft"),
     Setting::new(Pool, "memory_hard", Integer { min: 0, max: 1 << 20 }, "0",
         "resident MiB at which a worker is ended and its jobs given back; 0 = never").flag("memory-hard"),
+    Setting::new(Pool, "memory_measure", OneOf(&["rss", "pss"]), "rss",
+        "what counts for the memory limits, all resident pages or shared ones in part"),
+    Setting::new(Pool, "no_new_privs", Switch, "true",
+        "deny workers and what they start the rights of set-id programs"),
     Setting::new(Pool, "max_runtime", Duration { unit: Seconds, min: 0, max: 365 * DAY }, "3600",
         "how long a job may run, from its last reported progress on; 0 = without limit").flag("max-runtime"),
     Setting::new(Pool, "cancel_grace", Duration { unit: Seconds, min: 0, max: DAY }, "10",
@@ -287,9 +297,19 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Breaker, "rest", Duration { unit: Seconds, min: 1, max: DAY }, "30",
         "time until one job is tried; doubled when that fails, up to eightfold"),
 
+    Setting::new(Rlimits, "nofile", Integer { min: 64, max: 1 << 30 }, "", "most open files"),
+    Setting::new(Rlimits, "core", Integer { min: 0, max: 1 << 20 }, "", "largest core file, MiB"),
+    Setting::new(Rlimits, "as", Integer { min: 1, max: 1 << 30 }, "", "largest address space, MiB"),
+    Setting::new(Rlimits, "cpu", Integer { min: 1, max: 365 * DAY }, "", "processor time, seconds"),
+    Setting::new(Rlimits, "nproc", Integer { min: 1, max: 1 << 22 }, "", "most processes and threads of the user"),
+    Setting::new(Rlimits, "fsize", Integer { min: 0, max: 1 << 30 }, "", "largest file that is written, MiB"),
+
     Setting::new(Daemon, "daemonize", Switch, "false", "run in the background").flag("daemonize").php("daemonize"),
     Setting::new(Daemon, "pid_file", PidFile, "", "pid file, which also names the control socket")
         .flag("pid-file").php("pidFile"),
+    Setting::new(Daemon, "user", Account, "",
+        "become this user for good when pid file and log are made; only root can").flag("user"),
+    Setting::new(Daemon, "group", Account, "", "become this group, instead of the user's own").flag("group"),
     Setting::new(Daemon, "start_timeout", Duration { unit: Seconds, min: 1, max: DAY }, "60",
         "how long a worker may take to load its plugins, make its handler and have it check itself").flag("start-timeout"),
     Setting::new(Daemon, "grace", Duration { unit: Seconds, min: 0, max: DAY }, "30",

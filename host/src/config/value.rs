@@ -35,6 +35,7 @@ pub(super) fn judge(kind: Kind, value: &Value, base: &Path) -> Result<Value, Fau
         Kind::OneOf(words) => text(value).and_then(|text| one_of(text, words)),
         Kind::Text => text(value).map(Value::from),
         Kind::Name => text(value).and_then(|name| name_of(name, forms::is_name(name))),
+        Kind::Account => account(value),
         Kind::Host => text(value).and_then(|host| forms::host(host, base)),
         Kind::LogFilter => text(value).and_then(forms::log_filter),
         Kind::Path => text(value).map(|path| forms::absolute(base, path)),
@@ -111,6 +112,16 @@ fn one_of(text: &str, words: &'static [&'static str]) -> Judged {
         Ok(Value::from(text))
     } else {
         Err(near::hint(text, words.iter().copied()))
+    }
+}
+
+/// A name, or a number that may be written as one.
+fn account(value: &Value) -> Judged {
+    match value.as_u64() {
+        Some(number) => u32::try_from(number)
+            .map(|number| Value::from(number.to_string()))
+            .map_err(|_| Hint::default()),
+        None => text(value).map(Value::from),
     }
 }
 
@@ -197,6 +208,7 @@ pub(super) fn wanted(kind: Kind) -> String {
             .join(" or "),
         Kind::Text => "a text".to_owned(),
         Kind::Name => "a name of the letters a-z, digits, `_` and `-`".to_owned(),
+        Kind::Account => "a name or a number of the system's users or groups".to_owned(),
         Kind::Host => "a host name, an address or `unix:PATH`".to_owned(),
         Kind::LogFilter => "a log level, or directives such as `info,mailer=debug`".to_owned(),
         Kind::Path => "a path".to_owned(),

@@ -1,12 +1,15 @@
 //! The daemon's side of the control socket: reads one request, waits for the master's answer, writes it.
 
 use std::{
-    fs,
+    fs::{self, File},
     future::{Future, poll_fn},
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::{fs::FileTypeExt, net::UnixListener as StdUnixListener},
+        unix::{
+            fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+            net::UnixListener as StdUnixListener,
+        },
     },
     path::Path,
     pin::pin,
@@ -15,7 +18,12 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::stat::{Mode, umask};
+use nix::{
+    fcntl::AtFlags,
+    libc,
+    sys::stat::{Mode, umask},
+    unistd::{Gid, Uid, fchownat, geteuid},
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -100,10 +108,10 @@ impl AsFd for Server {
     }
 }
 
-/// Opens a new socket with mode 0600.
+/// Opens a new socket with mode 0600, for the user and group `owner` where that is given.
 ///
 /// The caller holds the pid file, so a socket that is already there was left by a dead master.
-pub fn listen(path: &Path) -> io::Result<StdUnixListener> {
+pub fn listen(path: &Path, owner: Option<(u32, u32)>) -> io::Result<StdUnixListener> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
         Ok(_) => {
@@ -121,8 +129,33 @@ pub fn listen(path: &Path) -> io::Result<StdUnixListener> {
     let listener = StdUnixListener::bind(&new.path);
     umask(previous);
     let listener = listener?;
+    if let Some((uid, gid)) = owner {
+        give_away(&new.path, uid, gid)?;
+    }
     fs::rename(&new.path, path)?;
     Ok(listener)
+}
+
+/// Makes another user the owner of a socket that this one has just made.
+///
+/// By a descriptor: in a directory of that user's, its name may lead to something else by now.
+fn give_away(socket: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let place = File::options()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+        .open(socket)?;
+    let found = place.metadata()?;
+    if !found.file_type().is_socket() || found.uid() != geteuid().as_raw() || found.nlink() != 1 {
+        return Err(io::Error::other("somebody has put something else in its place"));
+    }
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    Ok(fchownat(
+        &place,
+        "",
+        Some(uid),
+        Some(gid),
+        AtFlags::AT_EMPTY_PATH,
+    )?)
 }
 
 async fn accept(listener: Arc<UnixListener>, free: Arc<Semaphore>, calls: mpsc::UnboundedSender<Call>) {
@@ -205,7 +238,7 @@ async fn request(stream: &mut UnixStream) -> Result<Request, String> {
         .peer_cred()
         .map_err(|error| format!("cannot tell who asks: {error}"))?
         .uid();
-    let ours = nix::unistd::geteuid().as_raw();
+    let ours = geteuid().as_raw();
     if peer != ours && peer != 0 {
         return Err(format!("uid {peer} may not control a daemon of uid {ours}"));
     }

@@ -8,10 +8,16 @@
 //!
 //! [`super::blame`] says which jobs those are.
 
-use std::{fs, io, path::Path, sync::atomic::Ordering};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::atomic::Ordering,
+};
 
 use jiff::Zoned;
-use nix::sys::wait::WaitStatus;
+use nix::{libc, sys::wait::WaitStatus};
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
@@ -66,7 +72,7 @@ pub(super) struct Certificates {
 impl Certificates {
     /// Reads what an earlier master left. An unreadable file is as good as none.
     pub(super) fn load(state_dir: &Path) -> Certificates {
-        let text = fs::read(state_dir.join(FILE)).unwrap_or_default();
+        let text = read(&state_dir.join(FILE)).unwrap_or_default();
         Certificates {
             list: serde_json::from_slice(&text).unwrap_or_default(),
         }
@@ -87,9 +93,30 @@ impl Certificates {
         // Somebody may have removed it.
         pidfile::make_private(state_dir).map_err(io::Error::other)?;
         let fresh = state_dir.join(format!("{FILE}.new"));
-        fs::write(&fresh, serde_json::to_vec_pretty(&self.list)?)?;
+        // What is there was left by a write that was cut short, and is not followed wherever it may lead.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all(&serde_json::to_vec_pretty(&self.list)?)?;
         fs::rename(fresh, state_dir.join(FILE))
     }
+}
+
+/// Reads a file, and neither follows a symbolic link nor waits for the other end of a pipe.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?
+        .read_to_end(&mut text)?;
+    Ok(text)
 }
 
 impl Master {
@@ -342,5 +369,22 @@ mod tests {
                 .list
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn symbolic_links_are_replaced_and_not_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (state, precious) = (directory.path().join("state"), directory.path().join("precious"));
+        pidfile::make_private(&state).expect("a new directory");
+        fs::write(&precious, "[]").expect("a file");
+        for name in [FILE.to_owned(), format!("{FILE}.new")] {
+            std::os::unix::fs::symlink(&precious, state.join(name)).expect("a link");
+        }
+        read(&state.join(FILE)).expect_err("a link is not read");
+        let mut certificates = Certificates::default();
+        certificates.add(certificate(1, 1), |_| true);
+        certificates.save(&state).expect("the links are in nobody's way");
+        assert_eq!(fs::read_to_string(&precious).expect("a file"), "[]");
+        assert_eq!(Certificates::load(&state).list, [certificate(1, 1)]);
     }
 }

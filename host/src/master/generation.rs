@@ -11,6 +11,7 @@ use super::{
     Failure,
     children::{Plan, PoolPlan},
     handover::{Descriptors, Kept},
+    set_id,
 };
 use crate::{
     config::{self, Config, HandlerConfig, PluginRef, Sources},
@@ -19,6 +20,7 @@ use crate::{
         PluginInfo, StagedRef,
         registry::{self, Asked, Catalog, Request},
         stage::Staged,
+        vet,
     },
 };
 
@@ -59,7 +61,7 @@ impl Generation {
         let resolved =
             config::load(sources).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
         let config = resolved.config;
-        let catalog = registry::stage_all(&request(&config.plugins))
+        let catalog = registry::stage_all(&request(&config))
             .map_err(|errors| Failure::new(Exit::NoInput, errors.to_string()))?;
         let mut handlers = BTreeMap::new();
         for pool in &config.pools {
@@ -69,6 +71,10 @@ impl Generation {
                 .map_err(|error| {
                     Failure::new(Exit::Config, format!("pool `{}`: {}", pool.name, error.full()))
                 })?;
+            if let Some(given) = config.handlers.get(handler) {
+                set_id::find(pool, handler, given)
+                    .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+            }
             handlers.insert(pool.name.clone(), handler.to_owned());
         }
         let mut warnings: Vec<String> = resolved.warnings.iter().map(ToString::to_string).collect();
@@ -104,7 +110,7 @@ impl Generation {
 
     /// What was asked for, of which the plugins are what it meant when it was prepared.
     pub fn request(&self) -> Request {
-        request(&self.config.plugins)
+        request(&self.config)
     }
 
     /// What the next instance of the master has to know of it.
@@ -192,7 +198,8 @@ fn pool_plan(pool: &config::Pool) -> (String, PoolPlan) {
     (pool.name.clone(), plan)
 }
 
-fn request(plugins: &config::Plugins) -> Request {
+fn request(config: &Config) -> Request {
+    let plugins = &config.plugins;
     let load = plugins.load.iter().map(|plugin| match plugin {
         PluginRef::Path(path) => Asked::Path(path.clone()),
         PluginRef::Name(name) => Asked::Name(name.clone()),
@@ -201,6 +208,9 @@ fn request(plugins: &config::Plugins) -> Request {
         load: load.collect(),
         dirs: plugins.dirs.clone(),
         drop_in: plugins.drop_in.clone(),
-        allow_unsafe: plugins.allow_unsafe,
+        policy: vet::Policy {
+            allow_unsafe: plugins.allow_unsafe,
+            root_alone: config.daemon.user.is_some(),
+        },
     }
 }

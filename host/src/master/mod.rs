@@ -6,7 +6,7 @@
 //! - [`start`]: from settings to a running loop,
 //! - [`signals`]: what they ask for,
 //! - [`children`]: who exists and what has to happen next, without doing it,
-//! - [`generation`]: settings and staged plugins,
+//! - [`generation`], [`set_id`]: settings and staged plugins, checked against each other,
 //! - [`rollout`]: how a generation takes over, and what a reload answers,
 //! - [`watch`]: reloading when the plugins change,
 //! - [`spawn`], [`processes`], [`link`], [`output`]: worker processes, their rows, links and output,
@@ -18,6 +18,7 @@
 //! - [`restart`], [`preflight`], [`handover`], [`adoption`]: executing the binary anew, with the workers handed over,
 //! - [`notify`]: what the service manager is told,
 //! - [`report`]: the answer of `status`,
+//! - [`privileges`]: which user a master is, and what that user may use,
 //! - [`pidfile`], [`daemonize`], [`invocation`]: being the one daemon, in the background, and as what.
 
 use std::{
@@ -38,6 +39,7 @@ use crate::{
     exit::Exit,
     ipc::ToMaster,
     observe::status::Totals,
+    title::Title,
 };
 
 mod adoption;
@@ -57,11 +59,13 @@ pub mod output;
 mod overrun;
 pub mod pidfile;
 mod preflight;
+pub(crate) mod privileges;
 pub mod processes;
 mod report;
 mod restart;
 mod resting;
 mod rollout;
+mod set_id;
 mod signals;
 pub mod spawn;
 mod start;
@@ -175,6 +179,8 @@ pub struct Master {
     takeover: Option<Takeover>,
     control: Server,
     starter: Option<Starter>,
+    /// What `ps` shows, where that can be changed.
+    title: Option<Title>,
     /// Why the first generation did not start.
     fatal: Option<Failure>,
     events: mpsc::UnboundedSender<Event>,
@@ -184,6 +190,7 @@ impl Master {
     /// Handles events until the last worker is gone.
     async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Event>) {
         loop {
+            self.show_title();
             self.execute_when_due(inbox).await;
             // Before any event, as a start may be over when its first worker could not be spawned.
             if self.processes.is_empty() && self.stopping.is_some() {

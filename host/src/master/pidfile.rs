@@ -5,9 +5,9 @@
 //! master that died, and neither blocks a start nor is ever signalled.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    fs::{File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -16,6 +16,10 @@ use std::{
 use nix::{libc, unistd::Pid};
 
 use crate::exit::Exit;
+
+mod private;
+
+pub use private::{make_private, make_private_for};
 
 /// Neither follow a symbolic link nor wait for whoever is at the other end of a pipe.
 const FLAGS: libc::c_int = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -56,6 +60,12 @@ pub enum PidFileError {
     /// This user may not look at it.
     #[error("cannot open pid file `{}`: permission denied\n  hint: ask as the user that the daemon runs as, or as root", path.display())]
     Denied {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It has a second name, which may be one of somebody else's making.
+    #[error("pid file `{}` has another name as well, as a hard link\n  hint: remove it", path.display())]
+    Linked {
         /// The file.
         path: PathBuf,
     },
@@ -101,9 +111,10 @@ impl PidFileError {
         match self {
             PidFileError::Held { .. } => Exit::AlreadyRunning,
             PidFileError::NotRunning { .. } => Exit::NotRunning,
-            PidFileError::Foreign { .. } | PidFileError::Directory { .. } | PidFileError::Denied { .. } => {
-                Exit::NoPermission
-            }
+            PidFileError::Foreign { .. }
+            | PidFileError::Linked { .. }
+            | PidFileError::Directory { .. }
+            | PidFileError::Denied { .. } => Exit::NoPermission,
             PidFileError::NoPid { .. } => Exit::Failed,
             PidFileError::NoFile { .. } | PidFileError::Io { .. } => Exit::CannotCreate,
         }
@@ -184,10 +195,19 @@ impl PidFile {
         &self.path
     }
 
+    /// Lets a group read the file, as commands do.
+    pub fn show_to(&self, gid: u32) -> Result<(), PidFileError> {
+        fchown(&self.file, None, Some(gid))
+            .and_then(|()| self.file.set_permissions(Permissions::from_mode(0o640)))
+            .map_err(io_error("share pid file", &self.path))
+    }
+
     /// Removes the file and gives the lock up.
     pub fn release(self) {
-        // A file that cannot be removed is harmless without its lock.
-        let _ = std::fs::remove_file(&self.path);
+        // A file that cannot be removed, as in a directory of root's, is harmless without its lock.
+        if std::fs::remove_file(&self.path).is_err() {
+            let _ = self.file.set_len(0);
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -281,34 +301,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Creates a directory with mode 0700 where it is missing; refuses one that others could use.
-pub fn make_private(directory: &Path) -> Result<(), PidFileError> {
-    match DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(io_error("create directory", directory)(error)),
-    }
-    let found = std::fs::symlink_metadata(directory).map_err(io_error("inspect directory", directory))?;
-    let wanted = nix::unistd::geteuid().as_raw();
-    if found.is_dir() && found.uid() == wanted && found.mode() & 0o077 == 0 {
-        return Ok(());
-    }
-    let kind = if found.is_dir() {
-        "a directory"
-    } else {
-        "no directory"
-    };
-    Err(PidFileError::Directory {
-        path: directory.to_owned(),
-        wanted,
-        found: format!(
-            "{kind} of uid {} with mode {:04o}",
-            found.uid(),
-            found.mode() & 0o7777
-        ),
-    })
-}
-
 /// Opens a pid file that is this user's own, and creates it where it is missing.
 fn open_own(path: &Path) -> Result<File, PidFileError> {
     let file = OpenOptions::new()
@@ -324,7 +316,7 @@ fn open_own(path: &Path) -> Result<File, PidFileError> {
     Ok(file)
 }
 
-/// Refuses what is no regular file of one of these users.
+/// Refuses what is no regular file of one of these users, or one that somebody may have linked here.
 fn check_owner(file: &File, path: &Path, owners: &[u32]) -> Result<(), PidFileError> {
     let found = file.metadata().map_err(io_error("inspect pid file", path))?;
     if !found.is_file() {
@@ -338,6 +330,11 @@ fn check_owner(file: &File, path: &Path, owners: &[u32]) -> Result<(), PidFileEr
             path: path.to_owned(),
             owner: found.uid(),
             wanted: wanted.join(" or "),
+        });
+    }
+    if found.nlink() > 1 {
+        return Err(PidFileError::Linked {
+            path: path.to_owned(),
         });
     }
     Ok(())

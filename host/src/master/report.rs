@@ -1,4 +1,5 @@
-//! The answer of `status`, made from the bookkeeping and the scoreboard.
+//! What the master tells about itself: the answer of `status`, made from the bookkeeping and the scoreboard, and its
+//! title.
 
 use std::time::Instant;
 
@@ -13,9 +14,19 @@ use crate::{
         streaks::Streak,
     },
     observe::status,
+    title,
 };
 
 impl Master {
+    /// Keeps the title of the process up to date.
+    pub(super) fn show_title(&mut self) {
+        if let Some(title) = &mut self.title {
+            let name = self.pid_file.path().file_name().unwrap_or_default();
+            let stopping = self.stopping.is_some();
+            title.show(&title::of_master(&name.to_string_lossy(), self.serving, stopping));
+        }
+    }
+
     pub(super) fn status(&self) -> status::Status {
         let current = self.generations.get(&self.children.current());
         let plugins = current

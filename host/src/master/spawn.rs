@@ -5,11 +5,12 @@
 )]
 
 use std::{
+    env,
     fs::File,
     io,
     os::{
         fd::{AsRawFd, BorrowedFd, RawFd},
-        unix::{net::UnixStream, process::CommandExt},
+        unix::{ffi::OsStrExt, net::UnixStream, process::CommandExt},
     },
     process::{Command, Stdio},
 };
@@ -22,7 +23,8 @@ use nix::{
     },
 };
 
-use super::{handover, notify};
+use super::notify;
+use crate::{config::settings::VARIABLE_PREFIX, title};
 
 /// Starts a worker and returns its pid and the master's end of the link.
 ///
@@ -35,17 +37,21 @@ pub fn spawn(inherited: &[BorrowedFd<'_>], output: File) -> io::Result<(u32, Uni
     passed.push(theirs.as_raw_fd());
     let mut command = Command::new("/proc/self/exe");
     command
-        .arg0("asynccall-host")
+        .arg0(title::room_for_worker())
         .arg("worker")
         .arg("--link-fd")
         .arg(theirs.as_raw_fd().to_string())
-        .env_remove(handover::VARIABLE)
-        .env_remove(handover::PREFLIGHT)
         .env_remove(notify::VARIABLE)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
         .process_group(0);
+    // Its settings come over the link; other variables are its handler's business.
+    for (name, _) in
+        env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(VARIABLE_PREFIX.as_bytes()))
+    {
+        command.env_remove(name);
+    }
     pass_on(&mut command, passed);
     let child = command.spawn()?;
     drop(theirs);

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    os::fd::{AsFd, AsRawFd, RawFd},
+    os::{
+        fd::{AsFd, AsRawFd, RawFd},
+        unix::net::UnixListener,
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -25,16 +28,18 @@ use super::{
     output::Outputs,
     overrun::Looks,
     pidfile::{self, PidFile},
+    privileges::{self, Taken, no_socket},
     processes::Processes,
     signals,
     watch::PluginWatch,
 };
 use crate::{
-    config::{Daemon, Sources},
+    config::{self, Daemon, Sources},
     control::{self, server::Server},
     exit::Exit,
     ipc::scoreboard::Scoreboard,
     observe::{log, status::Totals},
+    title::Title,
 };
 
 /// The files that belong to a daemon, beside its pid file.
@@ -72,6 +77,13 @@ fn run_unwatched(
     mut inheritance: Option<Inheritance>,
     starter: &mut Option<Starter>,
 ) -> Result<(), Failure> {
+    // Its memory can be opened as long as this process is who it was started as.
+    let title = Title::of_process();
+    let taken = match &inheritance {
+        None => privileges::give_up(&daemon_settings(&sources)?)?,
+        // It is that user already.
+        Some(_) => Taken::default(),
+    };
     let number = inheritance
         .as_ref()
         .map_or(1, |inheritance| inheritance.left.last_generation + 1);
@@ -91,9 +103,11 @@ fn run_unwatched(
         .map_err(|error| Failure::cannot("keep standard error", error))?;
     // Before the pid file is taken, which a start that fails here would leave behind.
     let log = start_log(daemon.as_ref(), stderr.as_raw_fd(), inheritance.as_mut())?;
-    let pid_file = match &mut inheritance {
-        Some(inheritance) => inheritance.pid_file()?,
-        None => {
+    privileges::raise_open_files();
+    let (pid_file, control) = match (&mut inheritance, taken.keep()) {
+        (Some(inheritance), _) => (inheritance.pid_file()?, inheritance.control()),
+        (None, Some((pid_file, control))) => (pid_file, Ok(control)),
+        (None, None) => {
             let Daemon {
                 pid_file,
                 private_dir,
@@ -101,7 +115,9 @@ fn run_unwatched(
             } = daemon
                 .as_ref()
                 .ok_or_else(|| Failure::new(Exit::Internal, "there are no settings"))?;
-            PidFile::acquire(pid_file, private_dir.as_deref())?
+            let pid_file = PidFile::acquire(pid_file, private_dir.as_deref())?;
+            let control = control::server::listen(&pidfile::socket_path(pid_file.path()), None);
+            (pid_file, control)
         }
     };
     let places = Places {
@@ -130,7 +146,9 @@ fn run_unwatched(
         let outputs = watch_outputs(&places.state_dir, &adopted, &events)
             .map_err(|error| Failure::cannot("use the state directory", error))?;
         let plugins_changed = notified_of(&events, || Event::Plugins);
-        let control = serve_control(&places.socket, inheritance.as_mut(), &events)?;
+        let control = control
+            .and_then(|listener| serve_control(listener, &events))
+            .map_err(|error| no_socket(&places.socket, error))?;
         let mut master = Master {
             sources,
             daemon,
@@ -162,6 +180,7 @@ fn run_unwatched(
             takeover: None,
             control,
             starter: starter.take(),
+            title,
             fatal: None,
             events,
         };
@@ -220,10 +239,20 @@ fn start_log(
     Ok(settings)
 }
 
+/// The daemon's own settings, before its plugins are looked at.
+fn daemon_settings(sources: &Sources) -> Result<Daemon, Failure> {
+    let resolved = config::load(sources).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
+    Ok(resolved.config.daemon)
+}
+
 fn cannot_log(daemon: &Daemon, error: io::Error) -> Failure {
-    match &daemon.log_path {
-        Some(path) => Failure::cannot(&format!("open log file `{}`", path.display()), error),
-        None => Failure::cannot("log to standard error", error),
+    match (&daemon.log_path, &daemon.user) {
+        (Some(path), Some(user)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let action = format!("open log file `{}` as user `{user}`", path.display());
+            Failure::cannot(&action, error)
+        }
+        (Some(path), _) => Failure::cannot(&format!("open log file `{}`", path.display()), error),
+        (None, _) => Failure::cannot("log to standard error", error),
     }
 }
 
@@ -251,19 +280,9 @@ fn notified_of(events: &mpsc::UnboundedSender<Event>, event: fn() -> Event) -> A
     notify
 }
 
-fn serve_control(
-    path: &Path,
-    inheritance: Option<&mut Inheritance>,
-    events: &mpsc::UnboundedSender<Event>,
-) -> Result<Server, Failure> {
+fn serve_control(listener: UnixListener, events: &mpsc::UnboundedSender<Event>) -> io::Result<Server> {
     let (calls, mut inbox) = mpsc::unbounded_channel();
-    let listener = match inheritance {
-        Some(inheritance) => inheritance.control(),
-        None => control::server::listen(path),
-    };
-    let server = listener
-        .and_then(|listener| Server::serve(listener, calls))
-        .map_err(|error| Failure::cannot(&format!("open control socket `{}`", path.display()), error))?;
+    let server = Server::serve(listener, calls)?;
     let events = events.clone();
     tokio::spawn(async move {
         while let Some(call) = inbox.recv().await {

@@ -19,6 +19,7 @@ use std::{
 };
 
 use jiff::Zoned;
+use nix::{libc, unistd::geteuid};
 use serde::{Deserialize, Serialize};
 use tracing::{Event, Level, Subscriber, subscriber::Interest};
 use tracing_subscriber::{
@@ -134,12 +135,22 @@ pub fn settings(daemon: &crate::config::Daemon, stderr: RawFd) -> Settings {
 }
 
 /// Opens a log file for appending; it is readable for its owner alone, as log lines may tell of mail addresses.
+///
+/// A symbolic link in its place, such as `/dev/stdout`, is followed only where root or this user has made it: in a
+/// directory like `/tmp` it may be anybody's.
 pub fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    match options.clone().custom_flags(libc::O_NOFOLLOW).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            let maker = std::fs::symlink_metadata(path)?.uid();
+            if maker != 0 && maker != geteuid().as_raw() {
+                return Err(io::Error::other(format!("it is a symbolic link of uid {maker}")));
+            }
+            options.open(path)
+        }
+        opened => opened,
+    }
 }
 
 /// The file that is logged to now, for another process to go on with.

@@ -73,7 +73,7 @@ pub fn stage_all(request: &Request) -> Result<Catalog, PluginErrors> {
     let mut staging = Staging::default();
     for found in search::each(request) {
         match found {
-            Ok(path) => staging.add(&path, request.allow_unsafe),
+            Ok(path) => staging.add(&path, request.policy),
             Err(error) => staging.errors.push(error),
         }
     }
@@ -93,8 +93,8 @@ struct Staging {
 }
 
 impl Staging {
-    fn add(&mut self, asked: &Path, allow_unsafe: bool) {
-        match vet::open(asked, allow_unsafe) {
+    fn add(&mut self, asked: &Path, policy: vet::Policy) {
+        match vet::open(asked, policy) {
             Ok(vetted) => {
                 if !self.seen.insert(vetted.path.clone()) {
                     return;

@@ -1,4 +1,5 @@
-//! Who could have changed a plugin's file: root and the user that loads it, nobody else.
+//! Who could have changed a plugin's file: root and the user that loads it, nobody else; root alone where the daemon has
+//! become a user of lesser rights.
 //!
 //! The file is judged on its open descriptor, and every directory above its
 //! canonical path by its own permissions, since whoever can write to one of them
@@ -27,13 +28,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
+use nix::{
+    libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK},
+    unistd::geteuid,
+};
 
 use crate::plugin::{
     error::{PluginError, PluginErrors, file_name, shell_word},
     nearby::{libraries_in, nearest},
 };
-use accounts::Accounts;
+use accounts::{Accounts, ROOT};
 
 /// Permission bits for others to write, of inode(7).
 const OTHERS_WRITE: u32 = 0o002;
@@ -41,6 +45,16 @@ const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITE: u32 = 0o020;
 /// Only owners remove or rename what is in the directory.
 const STICKY: u32 = 0o1000;
+
+/// Which plugins are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Those that others could have changed, too.
+    pub allow_unsafe: bool,
+    /// Only root's are safe: this process's own user is one that jobs run as, and a job must not change what the next
+    /// worker loads.
+    pub root_alone: bool,
+}
 
 /// An open plugin file and what is to be known about its surroundings.
 #[derive(Debug)]
@@ -139,11 +153,14 @@ impl fmt::Display for Warning {
 
 /// Opens a plugin's file and judges it and every directory above it.
 ///
-/// With `allow_unsafe`, what it would be refused for comes back as warnings. What is
+/// Where the policy allows unsafe ones, what it would be refused for comes back as warnings. What is
 /// no regular file is refused either way, and never waited for.
-pub fn open(asked: &Path, allow_unsafe: bool) -> Result<Vetted, PluginErrors> {
+pub fn open(asked: &Path, policy: Policy) -> Result<Vetted, PluginErrors> {
     let (file, path, metadata) = open_regular(asked)?;
-    let accounts = Accounts::of_process();
+    let accounts = match policy.root_alone {
+        true => Accounts::trusting(ROOT),
+        false => Accounts::trusting(geteuid()),
+    };
     let mut findings = Vec::from_iter(Facts::of(&metadata).judge(&path, &accounts));
     for directory in path.ancestors().skip(1) {
         let metadata = directory.metadata().map_err(|source| PluginError::Open {
@@ -157,7 +174,7 @@ pub fn open(asked: &Path, allow_unsafe: bool) -> Result<Vetted, PluginErrors> {
     let mut warnings = Vec::new();
     let mut errors = Vec::new();
     for finding in findings {
-        if allow_unsafe {
+        if policy.allow_unsafe {
             let plugin = path.clone();
             warnings.push(Warning::Unsafe { plugin, finding });
         } else {

@@ -23,7 +23,7 @@ use super::{
     Shared, errand, fatal,
     give_back::{Why, give_back},
     lane::Lane,
-    limits, slot,
+    slot,
     watch::Overrun,
 };
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
         Link, ToMaster, ToWorker,
         row::{State, monotonic_ns},
     },
+    title::WorkerTitle,
 };
 
 /// A reserve that waits for less than this may have a job on its way: it is not half-closed yet.
@@ -68,17 +69,29 @@ pub(super) struct Keeper {
     ears: UnixStream,
     /// The master was told that a limit is reached.
     pub(super) retired: bool,
-    /// Resident memory when the worker was ready, in bytes.
+    /// Memory that counts for the limits when the worker was ready, in bytes.
     pub(super) memory_at_ready: u64,
+    /// When memory is looked at next.
+    pub(super) memory_due: Instant,
     /// The master was told that nothing is reserved any more.
     said_quiet: bool,
     /// The worker leaves although a handler does not end.
     leaves_behind: bool,
     orphaned: bool,
+    /// The master has paused the pool.
+    paused: bool,
+    title: WorkerTitle,
 }
 
 /// Starts the slots and stays until all of them have ended.
-pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usize, ears: UnixStream) -> Exit {
+pub(super) fn run(
+    link: Link,
+    shared: Arc<Shared>,
+    first_row: usize,
+    slots: usize,
+    ears: UnixStream,
+    title: WorkerTitle,
+) -> Exit {
     let lanes: Vec<_> = (first_row..first_row + slots)
         .map(|row| Arc::new(Lane::new(shared.clone(), row)))
         .collect();
@@ -97,16 +110,19 @@ pub(super) fn run(link: Link, shared: Arc<Shared>, first_row: usize, slots: usiz
     }
     let mut keeper = Keeper {
         link,
+        memory_at_ready: shared.limits.memory(),
+        memory_due: Instant::now(),
         shared,
         overruns: vec![None; lanes.len()],
         lanes,
         threads,
         ears,
         retired: false,
-        memory_at_ready: limits::resident_memory().unwrap_or(0),
         said_quiet: false,
         leaves_behind: false,
         orphaned: false,
+        paused: false,
+        title,
     };
     match keeper.keep() {
         Ok(exit) if keeper.join() => exit,
@@ -143,6 +159,7 @@ impl Keeper {
             if is_over {
                 return Ok(Exit::Ok);
             }
+            self.show_title();
             if let Some(exit) = self.mind_the_limits()? {
                 return Ok(exit);
             }
@@ -157,11 +174,13 @@ impl Keeper {
             while self.link_has_message()? {
                 match self.link.receive()? {
                     Some(ToWorker::Work) => {
+                        self.paused = false;
                         self.shared.at_work.store(true, Ordering::Release);
                         self.withdraw_probe();
                         self.unpark();
                     }
                     Some(ToWorker::Pause) => {
+                        self.paused = true;
                         self.shared.at_work.store(false, Ordering::Release);
                         self.withdraw_probe();
                         self.unpark();
@@ -182,6 +201,15 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    fn show_title(&mut self) {
+        let state = match () {
+            () if self.shared.is_quiet() => "quiet",
+            () if self.paused => "paused",
+            () => "ready",
+        };
+        self.title.show(state);
     }
 
     /// Whether every slot has ended, or is left behind with a handler that does not end.

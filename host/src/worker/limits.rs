@@ -4,17 +4,25 @@
 //! ready. Only the hard memory limit ends it at once: what runs is given back,
 //! and charged for it where it is one job only. Of several nobody can tell which
 //! one took the memory.
-//! Nothing ticks for a limit that is not set; memory is looked at once a `cron`.
+//! Nothing ticks for a limit that is not set. Memory is read at most once a `cron`, however often the worker wakes,
+//! and its proportional size at most once a second: the kernel walks all page tables for that.
 
-use std::{fs, io, time::Duration};
+use std::{
+    fs, io,
+    time::{Duration, Instant},
+};
 
 use tracing::{error, warn};
 
 use super::{give_back::Why, keeper::Keeper};
 use crate::{
+    config::MemoryMeasure,
     exit::Exit,
     ipc::{Retirement, ToMaster},
 };
+
+/// The shortest time between two looks at the proportional size.
+const PSS_PERIOD: Duration = Duration::from_secs(1);
 
 /// The limits of one worker.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +33,12 @@ pub(super) struct Limits {
     pub(super) min_lifetime: Duration,
     /// Age; zero: never.
     pub(super) max_age: Duration,
-    /// Resident memory in bytes at which a successor is asked for; 0: none.
+    /// Memory in bytes at which a successor is asked for; 0: none.
     pub(super) memory_soft: u64,
-    /// Resident memory in bytes at which the worker ends at once; 0: none.
+    /// Memory in bytes at which the worker ends at once; 0: none.
     pub(super) memory_hard: u64,
+    /// What counts for the two.
+    pub(super) memory_measure: MemoryMeasure,
     /// How often memory is looked at, and the grain of waits.
     pub(super) cron: Duration,
 }
@@ -36,6 +46,24 @@ pub(super) struct Limits {
 impl Limits {
     fn minds_memory(&self) -> bool {
         self.memory_soft > 0 || self.memory_hard > 0
+    }
+
+    /// The time between two looks at the memory.
+    fn memory_period(&self) -> Duration {
+        match self.memory_measure {
+            MemoryMeasure::Rss => self.cron,
+            MemoryMeasure::Pss => self.cron.max(PSS_PERIOD),
+        }
+    }
+
+    /// What this process holds now in bytes; 0 where no limit is set, or it cannot be told, as without /proc.
+    pub(super) fn memory(&self) -> u64 {
+        let read = match (self.minds_memory(), self.memory_measure) {
+            (false, _) => return 0,
+            (true, MemoryMeasure::Rss) => resident_memory(),
+            (true, MemoryMeasure::Pss) => proportional_memory(),
+        };
+        read.unwrap_or(0)
     }
 }
 
@@ -46,7 +74,7 @@ pub(super) fn with_jitter(limit: u64) -> u64 {
 }
 
 /// Resident memory of this process in bytes (proc_pid_statm(5)).
-pub(super) fn resident_memory() -> io::Result<u64> {
+fn resident_memory() -> io::Result<u64> {
     /// The size of a page on every platform that the abi supports.
     const PAGE: u64 = 4096;
     let statm = fs::read_to_string("/proc/self/statm")?;
@@ -59,22 +87,36 @@ pub(super) fn resident_memory() -> io::Result<u64> {
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// Memory of this process in bytes with shared pages in part (proc_pid_smaps(5)).
+fn proportional_memory() -> io::Result<u64> {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup")?;
+    pss(&rollup).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The `Pss` of such a text, in bytes.
+fn pss(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    Some(kib * 1024)
+}
+
 impl Keeper {
     /// Asks for a successor when a limit is reached. An exit code ends the worker at once.
     pub(super) fn mind_the_limits(&mut self) -> io::Result<Option<Exit>> {
         let limits = self.shared.limits;
         let age = self.shared.started.elapsed();
-        if limits.minds_memory() {
-            // A system without /proc has no memory limits.
-            let resident = resident_memory().unwrap_or(0);
-            if limits.memory_hard > 0 && resident >= limits.memory_hard {
-                self.report_memory("memory_hard", resident, limits.memory_hard);
+        let now = Instant::now();
+        if limits.minds_memory() && now >= self.memory_due {
+            self.memory_due = now + limits.memory_period();
+            let held = limits.memory();
+            if limits.memory_hard > 0 && held >= limits.memory_hard {
+                self.report_memory("memory_hard", held, limits.memory_hard);
                 let busy = self.lanes.iter().filter(|lane| lane.is_claimable()).count();
                 let why = if busy > 1 { Why::SharedMemory } else { Why::Memory };
                 return self.leave_now(why).map(Some);
             }
-            if limits.memory_soft > 0 && resident >= limits.memory_soft && !self.retired {
-                self.report_memory("memory_soft", resident, limits.memory_soft);
+            if limits.memory_soft > 0 && held >= limits.memory_soft && !self.retired {
+                self.report_memory("memory_soft", held, limits.memory_soft);
                 self.retire(Retirement::Memory)?;
             }
         }
@@ -95,20 +137,24 @@ impl Keeper {
     }
 
     /// Names who grew, and by how much.
-    fn report_memory(&self, which: &str, resident: u64, limit: u64) {
+    fn report_memory(&self, which: &str, held: u64, limit: u64) {
         const MIB: u64 = 1024 * 1024;
         let handler = &*self.shared.handler_name;
-        let grown = resident.saturating_sub(self.memory_at_ready) / MIB;
-        let (resident, limit) = (resident / MIB, limit / MIB);
+        let measure = match self.shared.limits.memory_measure {
+            MemoryMeasure::Rss => "rss",
+            MemoryMeasure::Pss => "pss",
+        };
+        let grown = held.saturating_sub(self.memory_at_ready) / MIB;
+        let (held, limit) = (held / MIB, limit / MIB);
         let text = "the worker has grown since it was ready";
         match which {
             "memory_hard" => error!(
                 handler,
-                which, resident, limit, grown, "{text} (MiB): leaving at once"
+                which, measure, held, limit, grown, "{text} (MiB): leaving at once"
             ),
             _ => warn!(
                 handler,
-                which, resident, limit, grown, "{text} (MiB): a successor is wanted"
+                which, measure, held, limit, grown, "{text} (MiB): a successor is wanted"
             ),
         }
     }
@@ -117,7 +163,8 @@ impl Keeper {
     pub(super) fn limits_due_in(&self) -> Option<Duration> {
         let limits = self.shared.limits;
         let age = self.shared.started.elapsed();
-        let memory = limits.minds_memory().then_some(limits.cron);
+        let looks = limits.minds_memory();
+        let memory = looks.then(|| self.memory_due.saturating_duration_since(Instant::now()));
         let of_jobs = self.shared.limit_reached() && !self.retired;
         let jobs = of_jobs.then(|| limits.min_lifetime.saturating_sub(age));
         let of_age = !limits.max_age.is_zero() && !self.retired;
@@ -126,5 +173,24 @@ impl Keeper {
         let cron = limits.cron.max(Duration::from_millis(1));
         let periods = due.as_nanos().div_ceil(cron.as_nanos()).max(1);
         Some(cron.saturating_mul(periods.try_into().unwrap_or(u32::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proportional_size_is_read_from_its_own_line() {
+        let rollup = "55d0-7ffd ---p 00000000 00:00 0   [rollup]\nRss:                1932 kB\nPss:                 601 kB\nPss_Dirty:           104 kB\n";
+        assert_eq!(pss(rollup), Some(601 * 1024));
+        assert_eq!(pss("Rss: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn memory_is_measured_in_both_ways() {
+        let (rss, pss) = (resident_memory(), proportional_memory());
+        assert!(rss.expect("a Linux system") > 0);
+        assert!(pss.expect("a Linux system") > 0);
     }
 }

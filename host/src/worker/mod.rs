@@ -4,6 +4,7 @@
 //! own. In reading order:
 //!
 //! - this module: from the first message to the exit,
+//! - [`confine`]: what it gives up before it loads anything,
 //! - [`lane`], [`slot`]: what a slot shares with the main thread, and its loop,
 //! - [`execute`]: one job, and what becomes of it,
 //! - [`settle`]: telling the queue server, once, and what follows from its answer,
@@ -40,10 +41,12 @@ use crate::{
     observe::log,
     plugin::{library::Handler, registry},
     policy,
+    title::WorkerTitle,
 };
 
 mod breaker;
 mod company;
+mod confine;
 mod errand;
 mod execute;
 mod facts;
@@ -178,8 +181,10 @@ pub fn run(link: RawFd) -> Exit {
         }
         _ => return Exit::Internal,
     };
+    let mut title = WorkerTitle::new(&setup.pool.name, setup.nr, setup.generation);
+    title.show("starting");
     match prepare(*setup) {
-        Ok((shared, first_row, slots, ears)) => keeper::run(link, shared, first_row, slots, ears),
+        Ok((shared, first_row, slots, ears)) => keeper::run(link, shared, first_row, slots, ears, title),
         Err(error) => refuse(&link, error),
     }
 }
@@ -211,6 +216,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         pid: std::process::id(),
     };
     log::start(settings, Some(identity)).map_err(|error| format!("cannot open the log: {error}"))?;
+    confine::confine(&pool)?;
     keeper::install_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let scoreboard = descriptors::claim(setup.scoreboard)
         .and_then(Scoreboard::open)
@@ -247,6 +253,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
             max_age: Duration::from_secs(limits::with_jitter(pool.max_age.as_secs())),
             memory_soft: pool.memory_soft * 1024 * 1024,
             memory_hard: pool.memory_hard * 1024 * 1024,
+            memory_measure: pool.memory_measure,
             cron: pool.cron,
         },
         breaker: Breaker::new(pool.breaker, scoreboard, streak),

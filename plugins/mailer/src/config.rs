@@ -3,6 +3,7 @@
 //! Owns the keys, their defaults and their error texts. Reads the files that the keys name (password, CA) and looks
 //! at the directories, but opens no connection: a server that is down must not keep the handler from starting.
 
+mod privilege;
 mod secret;
 mod smtp;
 
@@ -97,6 +98,12 @@ pub(crate) enum ConfigError {
     },
     #[error("the environment variable `{name}` of `{key}` is not set")]
     Environment { key: &'static str, name: String },
+    #[error(
+        "`sendmail.command` needs the rights of the set-id program `{}`, which this pool's workers cannot give it\n  \
+         hint: set `no_new_privs = false` in the pool, or send by `smtp`",
+        program.display()
+    )]
+    Privilege { program: PathBuf },
     #[error("cannot set up TLS: {reason}")]
     Tls { reason: String },
 }
@@ -162,7 +169,10 @@ impl SendmailConfig {
                 source,
             });
         }
-        Ok(Sendmail::new(path))
+        match privilege::denied(&path) {
+            Some(program) => Err(ConfigError::Privilege { program }),
+            None => Ok(Sendmail::new(path)),
+        }
     }
 }
 

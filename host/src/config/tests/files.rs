@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{given, given_alone};
 use crate::config::settings::{SETTINGS, Section};
-use crate::config::{Breaker, PluginRef};
+use crate::config::{Breaker, MemoryMeasure, PluginRef, Rlimits};
 
 /// Every key of every table, in our spelling.
 const FULL: &str = r#"
@@ -29,6 +29,8 @@ ports = [25, 587]
 [daemon]
 daemonize = true
 pid_file = "/run/a.pid"
+user = "shop"
+group = 33
 start_timeout = 4
 grace = 3
 log_path = "a.log"
@@ -49,6 +51,8 @@ min_lifetime = 8
 max_age = 16
 memory_soft = 17
 memory_hard = 18
+memory_measure = "pss"
+no_new_privs = false
 max_runtime = 13
 cancel_grace = 14
 cron = 9
@@ -66,6 +70,14 @@ jitter = 0
 failures = 20
 within = 21
 rest = 22
+
+[pool.rlimits]
+nofile = 256
+core = 0
+as = 4096
+cpu = 20
+nproc = 21
+fsize = 22
 
 [[pool]]
 name = "rest"
@@ -109,6 +121,23 @@ fn every_key_of_the_file_has_its_field() {
         (rest.name.as_str(), &rest.tubes, rest.worker_num),
         ("rest", &vec!["c".to_owned()], 1)
     );
+    assert_eq!(
+        (config.daemon.user.as_deref(), config.daemon.group.as_deref()),
+        (Some("shop"), Some("33"))
+    );
+    assert_eq!(
+        (mail.memory_measure, mail.no_new_privs),
+        (MemoryMeasure::Pss, false)
+    );
+    let rlimits = Rlimits {
+        nofile: Some(256),
+        core: Some(0),
+        address_space: Some(4096),
+        cpu: Some(20),
+        nproc: Some(21),
+        fsize: Some(22),
+    };
+    assert_eq!((mail.rlimits, rest.rlimits), (rlimits, Rlimits::default()));
     // Nothing of the table is missing in the sample above.
     for setting in SETTINGS
         .iter()

@@ -6,7 +6,7 @@ use asynccall_client::tube::TubeNaming;
 
 use super::{given, given_alone};
 use crate::config::settings::{SETTINGS, Section};
-use crate::config::{Backoff, Breaker, Config, LogFormat, PluginRef, RetrySource};
+use crate::config::{Backoff, Breaker, Config, LogFormat, MemoryMeasure, PluginRef, RetrySource, Rlimits};
 
 #[test]
 fn the_defaults_are_those_of_the_php_library() {
@@ -49,6 +49,11 @@ fn the_defaults_are_those_of_the_php_library() {
     };
     assert_eq!(pool.breaker, breaker);
     assert_eq!(
+        (pool.memory_measure, pool.no_new_privs),
+        (MemoryMeasure::Rss, true)
+    );
+    assert_eq!(pool.rlimits, Rlimits::default());
+    assert_eq!(
         (config.daemon.daemonize, config.daemon.log_format),
         (false, LogFormat::Text)
     );
@@ -59,6 +64,7 @@ fn the_defaults_are_those_of_the_php_library() {
     assert_eq!(config.daemon.grace, Duration::from_secs(30));
     assert_eq!(config.daemon.start_timeout, Duration::from_secs(60));
     assert!(!config.plugins.allow_unsafe && !config.plugins.watch);
+    assert_eq!((&config.daemon.user, &config.daemon.group), (&None, &None));
 }
 
 #[test]
@@ -120,7 +126,13 @@ fn every_flag_and_its_variable_mean_the_same() {
         let text = text_of(setting.key);
         let by_flag = given_alone(&format!("--{flag}={text}"));
         let by_variable = given_alone("").variables(&[(&variable, text)]);
-        let file = "[plugins]\ndrop_in = '/d'\ndirs = '/d'";
+        let mut file = "[plugins]\ndrop_in = '/d'\ndirs = '/d'".to_owned();
+        match flag {
+            "user" => file += "\n[daemon]\npid_file = '/pid'",
+            "group" => file += "\n[daemon]\nuser = 'u'\npid_file = '/pid'",
+            _ => {}
+        }
+        let file = file.as_str();
         let (by_flag, by_variable) = (by_flag.file(file).config(), by_variable.file(file).config());
         assert_eq!(by_flag, by_variable, "{flag}");
         assert_ne!(
@@ -170,7 +182,17 @@ fn settings_that_wait_for_a_start_are_told_from_those_that_a_reload_changes() {
     let told = |line: &str| given(line).config().daemon.waits_for_start(&started);
     assert_eq!(told("--pid-file /run/a.pid --grace 1 --start-timeout 7"), [""; 0]);
     assert_eq!(
-        told("--pid-file /run/b.pid --log-level debug --log-format json --log-path /var/log/a --daemonize"),
-        ["daemonize", "pid_file", "log_path", "log_format", "log_level"]
+        told(
+            "--pid-file /run/b.pid --log-level debug --log-format json --log-path /var/log/a --daemonize --user a --group b"
+        ),
+        [
+            "daemonize",
+            "pid_file",
+            "user",
+            "group",
+            "log_path",
+            "log_format",
+            "log_level"
+        ]
     );
 }

@@ -115,6 +115,33 @@ fn without_a_plugin_there_is_nothing_to_run() {
 }
 
 #[test]
+fn an_unknown_resource_limit_names_the_near_one() {
+    let file = "[[pool]]\nrlimit = 1\n[pool.rlimits]\nno_file = 64\ncore = -1\nstack = 1\n";
+    insta::assert_snapshot!(given("").file(file).problems(), @"
+    /etc/host.toml:2: `pool.rlimit`: unknown key; hint: did you mean `rlimits`?
+    /etc/host.toml:4: `pool.rlimits.no_file`: unknown key; hint: did you mean `nofile`?
+    /etc/host.toml:5: `pool.rlimits.core`: found `-1`, wanted an integer from 0 to 1048576
+    /etc/host.toml:6: `pool.rlimits.stack`: unknown key
+    ");
+}
+
+#[test]
+fn a_daemon_that_becomes_a_user_has_a_pid_file_of_its_own() {
+    insta::assert_snapshot!(given("--user shop").problems(), @"
+    `daemon.pid_file`: found nothing, wanted a pid file, as there is a `user`; hint: for example `/run/asynccall-host/daemon.pid`, in a directory that the user can enter
+    ");
+    insta::assert_snapshot!(given("--group shop --pid-file /run/a.pid").problems(), @"
+    `daemon.user`: found nothing, wanted a user, as there is a `group`; hint: `group` is the group of the user that the daemon becomes
+    ");
+    insta::assert_snapshot!(given("--pid-file /run/a.pid").file("[daemon]\nuser = -3\ngroup = 5000000000").problems(), @"
+    /etc/host.toml:2: `daemon.user`: found `-3`, wanted a name or a number of the system's users or groups
+    /etc/host.toml:3: `daemon.group`: found `5000000000`, wanted a name or a number of the system's users or groups
+    ");
+    let config = given("--user 33 --pid-file /run/a.pid").config();
+    assert_eq!(config.daemon.user.as_deref(), Some("33"));
+}
+
+#[test]
 fn the_exit_code_says_where_to_look() {
     let exit = |given: super::Given| resolve(&given.sources(), &given.texts).unwrap_err().exit();
     assert_eq!(exit(given("--port x --slots 0")), Exit::Usage);

@@ -15,6 +15,19 @@ fn outputs() -> (tempfile::TempDir, Outputs, mpsc::Receiver<()>) {
     (parent, outputs, told)
 }
 
+#[test]
+fn a_symbolic_link_in_the_place_of_an_output_is_not_followed() {
+    let (parent, mut outputs, _) = outputs();
+    let precious = parent.path().join("precious");
+    std::fs::write(&precious, "precious").expect("a file");
+    std::os::unix::fs::symlink(&precious, parent.path().join("state/1.out")).expect("a link");
+    let mut theirs = outputs
+        .open(Id(1))
+        .expect("it is lost, and the worker starts all the same");
+    theirs.write_all(b"overwritten\n").expect("written");
+    assert_eq!(std::fs::read_to_string(&precious).expect("a file"), "precious");
+}
+
 fn lines(outputs: &mut Outputs) -> Vec<String> {
     outputs.look().lines.into_iter().map(|(_, line)| line).collect()
 }

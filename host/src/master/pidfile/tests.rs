@@ -1,3 +1,5 @@
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt};
+
 use nix::sys::stat::Mode;
 
 use super::*;
@@ -52,6 +54,50 @@ fn a_directory_that_others_may_use_is_refused() {
     let error = make_private(&open).expect_err("it is not private");
     assert!(error.to_string().contains("with mode 0755"), "{error}");
     make_private(&directory.path().join("new")).expect("a new one is made private");
+}
+
+#[test]
+fn a_symbolic_link_is_no_private_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (own, link) = (directory.path().join("own"), directory.path().join("link"));
+    make_private(&own).expect("a new directory");
+    std::os::unix::fs::symlink(&own, &link).expect("a link");
+    let error = make_private(&link).expect_err("links are refused");
+    assert!(error.to_string().contains("found a symbolic link"), "{error}");
+    let uid = nix::unistd::geteuid().as_raw() + 1;
+    make_private_for(&link, uid, uid).expect_err("links are refused");
+    assert_ne!(std::fs::metadata(&own).expect("a directory").uid(), uid);
+}
+
+#[test]
+fn a_directory_is_given_away_only_while_it_is_empty() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let used = directory.path().join("used");
+    make_private(&used).expect("a new directory");
+    std::fs::write(used.join("deaths.json"), "[]").expect("a file");
+    let error = make_private_for(&used, 3_000_001, 3_000_001).expect_err("it is in use");
+    assert!(
+        error.to_string().contains("of uid 3000001 with mode 0700, found"),
+        "{error}"
+    );
+    if nix::unistd::geteuid().is_root() {
+        let new = directory.path().join("new");
+        for _ in 0..2 {
+            make_private_for(&new, 3_000_001, 3_000_001).expect("root may give it away");
+        }
+        assert_eq!(std::fs::metadata(&new).expect("a directory").uid(), 3_000_001);
+    }
+}
+
+#[test]
+fn a_file_with_a_second_name_is_not_written_to() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (precious, path) = (directory.path().join("precious"), directory.path().join("a.pid"));
+    std::fs::write(&precious, "precious").expect("a file");
+    std::fs::hard_link(&precious, &path).expect("a link");
+    let error = PidFile::acquire(&path, None).expect_err("it may be somebody else's making");
+    assert!(matches!(error, PidFileError::Linked { .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(&precious).expect("a file"), "precious");
 }
 
 #[test]

@@ -43,7 +43,8 @@ fn host() -> HostApiRef {
 /// Stages and loads. The copy's descriptor is never closed, as in a worker: its number must not come again.
 #[track_caller]
 fn opened(path: &Path) -> Result<Library, String> {
-    let staged = stage(vet::open(path, false).expect("it is ours alone")).expect("it is a plugin");
+    let staged =
+        stage(vet::open(path, vet::Policy::default()).expect("it is ours alone")).expect("it is a plugin");
     let reference = staged.reference();
     std::mem::forget(staged);
     Library::open(reference, host()).map_err(|error| {

@@ -7,6 +7,7 @@ use std::{io, path::PathBuf};
 use crate::plugin::{
     PluginError, PluginErrors,
     nearby::{libraries_in, nearest},
+    vet,
 };
 
 /// What is to be loaded.
@@ -18,8 +19,8 @@ pub struct Request {
     pub dirs: Vec<PathBuf>,
     /// Directories of which every `*.so` is loaded, sorted by file name. Hidden files are none of them.
     pub drop_in: Vec<PathBuf>,
-    /// Whether plugins are used that others could have changed.
-    pub allow_unsafe: bool,
+    /// Which plugins are used.
+    pub policy: vet::Policy,
 }
 
 /// One plugin, as it is asked for.

@@ -163,7 +163,7 @@ fn a_directory_that_many_plugins_share_is_blamed_once() {
     };
     let errors = stage_all(&request).expect_err("everybody can write there");
     assert_eq!(errors.errors().len(), 1, "{errors}");
-    request.allow_unsafe = true;
+    request.policy.allow_unsafe = true;
     let catalog = stage_all(&request).expect("the risk is accepted");
     assert_eq!((catalog.plugins.len(), catalog.warnings.len()), (2, 1));
 }

@@ -18,7 +18,7 @@ fn built() -> (tempfile::TempDir, PathBuf) {
 
 #[track_caller]
 fn staged(path: &Path) -> Staged {
-    stage(vet::open(path, false).expect("it is ours alone")).expect("it is a plugin")
+    stage(vet::open(path, vet::Policy::default()).expect("it is ours alone")).expect("it is a plugin")
 }
 
 #[track_caller]
@@ -108,7 +108,7 @@ fn a_sparse_file_beyond_all_measure_is_not_copied() {
     let (_dir, path) = built();
     let file = File::options().write(true).open(&path).expect("it is ours");
     file.set_len(MAX_PLUGIN + 1).expect("a hole takes no room");
-    let vetted = vet::open(&path, false).expect("it is ours alone");
+    let vetted = vet::open(&path, vet::Policy::default()).expect("it is ours alone");
     insta::assert_snapshot!(stage(vetted).expect_err("it is too large"),
         @"cannot stage plugin libstub.so: it has 4294967297 bytes, more than 4294967296");
 }

@@ -1,34 +1,35 @@
 //! The users whose files are trusted, and their private groups, as passwd(5) and group(5) tell them.
 
-use nix::unistd::{Gid, Group, Uid, User, geteuid};
+use nix::unistd::{Gid, Group, Uid, User};
 
-/// Root and the user of this process.
+pub(super) const ROOT: Uid = Uid::from_raw(0);
+
+/// Root and the user that is trusted beside it, which may be root as well.
 pub(super) struct Accounts {
-    pub(super) euid: Uid,
+    pub(super) trusted: Uid,
     pub(super) private_groups: Vec<u32>,
 }
 
 impl Accounts {
-    pub(super) fn of_process() -> Self {
-        let euid = geteuid();
-        let private_groups = [Uid::from_raw(0), euid]
-            .into_iter()
-            .filter_map(private_group)
-            .collect();
-        Accounts { euid, private_groups }
+    pub(super) fn trusting(trusted: Uid) -> Self {
+        let private_groups = [ROOT, trusted].into_iter().filter_map(private_group).collect();
+        Accounts {
+            trusted,
+            private_groups,
+        }
     }
 
     pub(super) fn is_trusted(&self, uid: u32) -> bool {
-        uid == 0 || uid == self.euid.as_raw()
+        uid == ROOT.as_raw() || uid == self.trusted.as_raw()
     }
 
     pub(super) fn is_private_group(&self, gid: u32) -> bool {
         self.private_groups.contains(&gid)
     }
 
-    /// The name of the user of this process.
+    /// The name of the user whose files are trusted.
     pub(super) fn own_name(&self) -> String {
-        user_name(self.euid.as_raw())
+        user_name(self.trusted.as_raw())
     }
 }
 

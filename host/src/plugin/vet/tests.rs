@@ -10,9 +10,14 @@ const STRANGER: u32 = 3_000_002;
 const OWN_GROUP: u32 = 3_000_003;
 const TEAM: u32 = 3_000_004;
 
+const LENIENT: Policy = Policy {
+    allow_unsafe: true,
+    root_alone: false,
+};
+
 fn judged(mode: u32, uid: u32, gid: u32, directory: bool) -> Option<Finding> {
     let accounts = Accounts {
-        euid: SELF.into(),
+        trusted: SELF.into(),
         private_groups: vec![0, OWN_GROUP],
     };
     let facts = Facts {
@@ -94,7 +99,7 @@ fn a_writable_directory_above_the_file_is_refused_unless_unsafe_plugins_are_allo
     fs::write(&path, "any bytes").expect("the directory is ours");
     let shared = shared.canonicalize().expect("it exists");
 
-    let errors = open(&path, false).expect_err("others could replace `plugins`");
+    let errors = open(&path, Policy::default()).expect_err("others could replace `plugins`");
     let [error] = errors.errors() else {
         panic!("one directory is to blame: {errors}");
     };
@@ -108,7 +113,7 @@ fn a_writable_directory_above_the_file_is_refused_unless_unsafe_plugins_are_allo
         )
     );
 
-    let vetted = open(&path, true).expect("the risk is accepted");
+    let vetted = open(&path, LENIENT).expect("the risk is accepted");
     let [warning] = &*vetted.warnings else {
         panic!("one warning for one directory: {:?}", vetted.warnings);
     };
@@ -122,7 +127,7 @@ fn a_writable_directory_above_the_file_is_refused_unless_unsafe_plugins_are_allo
 
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o755)).expect("it is ours");
     assert!(
-        open(&path, false)
+        open(&path, Policy::default())
             .expect("the hint was followed")
             .warnings
             .is_empty()
@@ -137,7 +142,7 @@ fn a_link_is_judged_by_what_it_points_to() {
     fs::set_permissions(&target, fs::Permissions::from_mode(0o646)).expect("it is ours");
     let link = dir.path().join("libstub.so");
     std::os::unix::fs::symlink(&target, &link).expect("the directory is ours");
-    let text = open(&link, false)
+    let text = open(&link, Policy::default())
         .expect_err("everybody can write to the target")
         .to_string();
     assert!(text.starts_with("refusing plugin libstub-2.so: "), "{text}");
@@ -149,7 +154,7 @@ fn only_regular_files_are_opened_and_a_fifo_is_not_waited_for() {
     let fifo = dir.path().join("libfifo.so");
     mkfifo(&fifo, Mode::S_IRWXU).expect("the directory is ours");
     let first_line = |path: &Path| {
-        let errors = open(path, true).expect_err("it is no regular file");
+        let errors = open(path, LENIENT).expect_err("it is no regular file");
         let text = errors.errors()[0].full();
         text.replace(&dir.path().display().to_string(), "DIR")
     };
@@ -168,18 +173,36 @@ fn only_regular_files_are_opened_and_a_fifo_is_not_waited_for() {
 
 #[test]
 fn a_missing_file_is_told_with_the_similar_one_beside_it() {
-    let error = open(Path::new("./libmailer.so"), false).expect_err("there is none");
+    let error = open(Path::new("./libmailer.so"), Policy::default()).expect_err("there is none");
     insta::assert_snapshot!(error, @r"
     cannot open plugin `./libmailer.so`: no such file
       hint: cargo leaves a plugin in `target/release/`, as `lib<name>.so`
     ");
     let dir = tempfile::tempdir().expect("a directory can be made");
     fs::write(dir.path().join("libmailer.so"), "").expect("the directory is ours");
-    let text = open(&dir.path().join("libmialer.so"), false)
+    let text = open(&dir.path().join("libmialer.so"), Policy::default())
         .expect_err("a slip")
         .to_string();
     insta::assert_snapshot!(text.replace(&dir.path().display().to_string(), "DIR"), @r"
     cannot open plugin `DIR/libmialer.so`: no such file
       hint: did you mean `DIR/libmailer.so`?
+    ");
+}
+
+#[test]
+fn where_root_alone_is_trusted_the_own_user_is_a_stranger() {
+    let accounts = Accounts::trusting(ROOT);
+    let facts = |uid| Facts {
+        mode: 0o644,
+        uid,
+        gid: TEAM,
+        directory: false,
+    };
+    let path = Path::new("/srv/libmailer.so");
+    assert_eq!(facts(0).judge(path, &accounts), None);
+    let finding = facts(SELF).judge(path, &accounts).expect("it is not root's");
+    insta::assert_snapshot!(format!("{finding}\n{}", finding.remedy()), @"
+    `/srv/libmailer.so` (mode 0644, owner `3000001`) does not belong to root
+    chown root /srv/libmailer.so
     ");
 }
