@@ -192,7 +192,8 @@ fn pool_plan(pool: &config::Pool) -> (String, PoolPlan) {
     (pool.name.clone(), plan)
 }
 
-fn request(plugins: &config::Plugins) -> Request {
+/// What settings ask for.
+pub(crate) fn request(plugins: &config::Plugins) -> Request {
     let load = plugins.load.iter().map(|plugin| match plugin {
         PluginRef::Path(path) => Asked::Path(path.clone()),
         PluginRef::Name(name) => Asked::Name(name.clone()),
