@@ -9,6 +9,8 @@ mod support;
 mod abi;
 mod breakers;
 mod broken_connections;
+mod call;
+mod call_refused;
 mod capacity;
 mod chaos;
 mod confinement;

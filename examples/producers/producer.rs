@@ -13,15 +13,9 @@
 
 use std::{env, error::Error, process::ExitCode};
 
-use asynccall_client::{
-    connection::{Address, Connection, Options},
-    protocol::JobId,
-    tube::TubeName,
-};
+use asynccall_client::{Client, producer::Put, protocol::JobId, tube::TubeName};
 use serde_json::json;
 
-/// As most clients of beanstalkd have it: smaller is more urgent.
-const PRIORITY: u32 = 1024;
 /// How long a worker has for the job, in seconds.
 const TTR: u32 = 60;
 
@@ -44,15 +38,13 @@ fn main() -> ExitCode {
 }
 
 fn put(address: &str, tube: &str) -> Result<JobId, Box<dyn Error>> {
-    let address: Address = address.parse()?;
     let mail = json!({
         "to": "ann@example.org",
         "subject": "Hello from Rust",
         "text": "This was put by producer.rs.",
     });
-    let mut queue = Connection::connect(&address, &Options::default())?;
-    queue.use_tube(&TubeName::new(tube)?)?;
-    Ok(queue.put(PRIORITY, 0, TTR, mail.to_string().as_bytes())?)
+    let mut client = Client::new(address.parse()?, TubeName::new(tube)?);
+    Ok(client.put(&Put::new(&mail.to_string()).ttr(TTR))?)
 }
 
 /// An error and its sources, in one line.

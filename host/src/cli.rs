@@ -4,6 +4,7 @@
 //! text that was typed; what they mean, and whether they are right, is [`crate::config`]'s, which reports
 //! everything that is wrong at once.
 
+mod call;
 mod flags;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use flags::{Flags, Target};
+pub use call::Call;
+pub use flags::{Flags, Producer, Target};
 
 /// Below the options of a run.
 const AFTER_HELP: &str = "Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and \
@@ -49,6 +51,8 @@ pub enum Command {
     /// Check the configuration and the plugins' manifests, and start nothing
     #[command(after_help = AFTER_HELP)]
     Check(Flags),
+    /// Put a job as the PHP library's client does, or any body
+    Call(Box<Call>),
     /// Look into job bodies
     #[command(subcommand)]
     Payload(Payload),
@@ -113,7 +117,7 @@ pub enum Payload {
     },
 }
 
-/// What `payload decode` reads.
+/// Where a command reads a job body from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// Standard input, typed as `-`.

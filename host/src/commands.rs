@@ -1,5 +1,7 @@
 //! The commands: each is a function that answers with what to print, or with why it failed.
 
+mod call;
+
 use std::{
     fs,
     io::{self, Read},
@@ -26,6 +28,8 @@ use crate::{
         privileges,
     },
 };
+
+pub use call::call;
 
 /// How long a daemon may take to answer a question that it answers from memory.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -172,12 +176,12 @@ fn ends(holder: &Holder, patience: Duration) -> bool {
 /// `restart`: lets the daemon execute its binary anew and waits until the new instance serves.
 pub fn restart(target: Target) -> Result<String, Failure> {
     let (pid_file, holder) = find(target)?;
-    let old = match call(&pid_file, Request::Restart, None)? {
+    let old = match ask(&pid_file, Request::Restart, None)? {
         Response::Instance(instance) => instance,
         other => return Err(unexpected(&other)),
     };
     // From here on nobody but the new instance accepts.
-    match call(&pid_file, Request::Restarted { from: old.id }, None) {
+    match ask(&pid_file, Request::Restarted { from: old.id }, None) {
         Ok(Response::Reloaded { .. }) => Ok(format!("restarted pid {}", holder.pid)),
         Ok(other) => Err(unexpected(&other)),
         Err(failure) if failure.exit == Exit::Unavailable && ends(&holder, BEYOND_GRACE) => {
@@ -195,7 +199,7 @@ pub fn restart(target: Target) -> Result<String, Failure> {
 pub fn reload(target: Target, wait: bool) -> Result<String, Failure> {
     let (pid_file, _) = find(target)?;
     let patience = if wait { None } else { Some(PATIENCE) };
-    match call(&pid_file, Request::Reload { wait }, patience)? {
+    match ask(&pid_file, Request::Reload { wait }, patience)? {
         Response::Reloaded { generation } if wait => Ok(format!("generation {generation} is ready")),
         Response::Reloaded { generation } => Ok(format!("generation {generation} is loading")),
         other => Err(unexpected(&other)),
@@ -205,7 +209,7 @@ pub fn reload(target: Target, wait: bool) -> Result<String, Failure> {
 /// `rollback`: lets the daemon go back to the generation before, and waits for it.
 pub fn roll_back(target: Target) -> Result<String, Failure> {
     let (pid_file, _) = find(target)?;
-    match call(&pid_file, Request::Rollback, None)? {
+    match ask(&pid_file, Request::Rollback, None)? {
         Response::Reloaded { generation } => Ok(format!("generation {generation} is ready")),
         other => Err(unexpected(&other)),
     }
@@ -214,7 +218,7 @@ pub fn roll_back(target: Target) -> Result<String, Failure> {
 /// `pause`, `resume` and `scale`: what the daemon says of it.
 pub fn change(target: Target, request: Request) -> Result<String, Failure> {
     let (pid_file, _) = find(target)?;
-    match call(&pid_file, request, Some(PATIENCE))? {
+    match ask(&pid_file, request, Some(PATIENCE))? {
         Response::Done { text } => Ok(text),
         other => Err(unexpected(&other)),
     }
@@ -223,7 +227,7 @@ pub fn change(target: Target, request: Request) -> Result<String, Failure> {
 /// `status`: the daemon's own picture, for people or as JSON.
 pub fn status(target: Target, json: bool) -> Result<String, Failure> {
     let (pid_file, _) = find(target)?;
-    match call(&pid_file, Request::Status, Some(PATIENCE))? {
+    match ask(&pid_file, Request::Status, Some(PATIENCE))? {
         Response::Status(status) if json => serde_json::to_string_pretty(&status)
             .map_err(|error| Failure::new(Exit::Internal, format!("cannot print the status: {error}"))),
         Response::Status(status) => Ok(status.to_string()),
@@ -233,21 +237,7 @@ pub fn status(target: Target, json: bool) -> Result<String, Failure> {
 
 /// `payload decode`: the JSON view of a body.
 pub fn decode_payload(input: Option<Input>) -> Result<String, Failure> {
-    let (name, read) = match input {
-        Some(Input::File(file)) => (
-            file.display().to_string(),
-            fs::File::open(&file).and_then(|file| read_body(file, LARGEST_BODY)),
-        ),
-        Some(Input::Stdin) | None => (
-            "standard input".to_owned(),
-            read_body(io::stdin().lock(), LARGEST_BODY),
-        ),
-    };
-    let body = read.map_err(|error| Failure::new(Exit::NoInput, format!("cannot read `{name}`: {error}")))?;
-    let body = body.ok_or_else(|| {
-        let text = format!("`{name}` has more than {LARGEST_BODY} bytes, which no job has");
-        Failure::new(Exit::BadData, text)
-    })?;
+    let (name, body) = read_input(&input.unwrap_or(Input::Stdin))?;
     let mut scratch = Vec::new();
     let view = payload::validated_json_view(&body, &Limits::default(), &mut scratch).map_err(|error| {
         Failure::new(
@@ -257,6 +247,26 @@ pub fn decode_payload(input: Option<Input>) -> Result<String, Failure> {
     })?;
     String::from_utf8(view.json.to_vec())
         .map_err(|error| Failure::new(Exit::Internal, format!("the JSON view is not UTF-8: {error}")))
+}
+
+/// A body, and the name of where it was read from.
+fn read_input(input: &Input) -> Result<(String, Vec<u8>), Failure> {
+    let (name, read) = match input {
+        Input::File(file) => (
+            file.display().to_string(),
+            fs::File::open(file).and_then(|file| read_body(file, LARGEST_BODY)),
+        ),
+        Input::Stdin => (
+            "standard input".to_owned(),
+            read_body(io::stdin().lock(), LARGEST_BODY),
+        ),
+    };
+    let body = read.map_err(|error| Failure::new(Exit::NoInput, format!("cannot read `{name}`: {error}")))?;
+    let body = body.ok_or_else(|| {
+        let text = format!("`{name}` has more than {LARGEST_BODY} bytes, which no job has");
+        Failure::new(Exit::BadData, text)
+    })?;
+    Ok((name, body))
 }
 
 /// Reads everything; `None` where that is more than `largest` bytes.
@@ -283,7 +293,7 @@ fn find(target: Target) -> Result<(PathBuf, Holder), Failure> {
     Ok((pid_file, holder))
 }
 
-fn call(pid_file: &Path, request: Request, patience: Option<Duration>) -> Result<Response, Failure> {
+fn ask(pid_file: &Path, request: Request, patience: Option<Duration>) -> Result<Response, Failure> {
     match client::call(&socket_path(pid_file), request, patience) {
         Ok(Response::Failed { exit, error }) => Err(Failure::new(Exit::from_code(exit), error)),
         Ok(response) => Ok(response),

@@ -34,9 +34,18 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 pub use problem::{ConfigErrors, Fault, Hint, Place, Problem};
-pub use read::{load, load_pid_file};
+pub use read::{load, load_for, load_pid_file};
 pub use resolve::{Resolved, resolve};
 pub use sources::{Environment, FileText, Sources, Texts};
+
+/// Who a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A daemon, which has to have a plugin.
+    Daemon,
+    /// A producer, which may have none.
+    Producer,
+}
 
 /// The whole configuration of a daemon. Every value is within its bounds and every path is absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

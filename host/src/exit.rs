@@ -71,12 +71,16 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done",
-            Self::Failed => "tried and failed: a reload was refused, or no generation became ready",
+            Self::Failed => {
+                "tried and failed: a reload was refused, no generation became ready, a handler failed here, or nobody knows whether a job was put"
+            }
             Self::NotRunning => "no daemon holds the pid file",
             Self::Usage => "the command line is wrong",
-            Self::BadData => "the input of `payload decode` is no job body",
+            Self::BadData => "the input is no job body, or one that the queue server does not take",
             Self::NoInput => "a configuration file, plugin or input file is missing or unreadable",
-            Self::Unavailable => "the daemon does not answer on its control socket",
+            Self::Unavailable => {
+                "the daemon does not answer on its control socket, or the queue server takes no job now"
+            }
             Self::Internal => "an error of the daemon itself; please report it",
             Self::CannotCreate => "the pid file, the control socket or the log file cannot be created",
             Self::AlreadyRunning => "a daemon already holds the pid file",
@@ -128,12 +132,12 @@ mod tests {
     fn the_table_has_one_line_for_each_code() {
         insta::assert_snapshot!(Exit::table(), @"
          0  done
-         1  tried and failed: a reload was refused, or no generation became ready
+         1  tried and failed: a reload was refused, no generation became ready, a handler failed here, or nobody knows whether a job was put
          3  no daemon holds the pid file
         64  the command line is wrong
-        65  the input of `payload decode` is no job body
+        65  the input is no job body, or one that the queue server does not take
         66  a configuration file, plugin or input file is missing or unreadable
-        69  the daemon does not answer on its control socket
+        69  the daemon does not answer on its control socket, or the queue server takes no job now
         70  an error of the daemon itself; please report it
         73  the pid file, the control socket or the log file cannot be created
         75  a daemon already holds the pid file

@@ -12,6 +12,7 @@
 //! - [`ipc`]: what master and worker share,
 //! - [`worker`]: the slots that reserve, execute and settle,
 //! - [`master`]: the supervisor,
+//! - [`local`]: a handler in the process of whoever calls it,
 //! - [`control`]: how commands talk to a running master,
 //! - [`title`]: what `ps` shows of a process,
 //! - [`observe`]: log lines and status.
@@ -27,6 +28,7 @@ pub mod config;
 pub mod control;
 pub mod exit;
 pub mod ipc;
+pub mod local;
 pub mod master;
 pub mod observe;
 pub mod plugin;

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
             commands::change(scale.target, request)
         }
         Command::Status(status) => commands::status(status.target, status.json),
+        Command::Call(call) => commands::call(*call),
         Command::Payload(Payload::Decode { file }) => commands::decode_payload(file),
     };
     match ended {

@@ -119,7 +119,7 @@ impl Work {
         panic!("the queue server did not come back");
     }
 
-    fn attempt(&mut self, task: &Task, tube: usize, delay: u32) -> Result<u64, ConnectionError> {
+    fn attempt(&mut self, task: &Task, tube: usize, delay: u32) -> Result<u64, PutError> {
         if self.connection.is_none() {
             self.connection = Some(Connection::connect(&self.address, &Options::default())?);
         }
@@ -127,7 +127,8 @@ impl Work {
         connection.use_tube(&self.tubes[tube])?;
         match connection.put(1000, delay, TTR, task.body().as_bytes()) {
             Ok(id) => Ok(id.0),
-            Err(PutError::Connection(error)) => {
+            Err(error @ PutError::NotPut { .. }) => Err(error),
+            Err(error @ PutError::Unknown { .. }) => {
                 // It may have arrived.
                 self.produced.doubtful.insert(task.number);
                 Err(error)

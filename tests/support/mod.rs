@@ -5,7 +5,7 @@
 //! - [`host`]: how a daemon is started, [`daemon`]: a running one, [`processes`]: its workers,
 //! - [`installed`]: a copy of the binary that a test may replace,
 //! - [`plugins`]: the `.so` files, built once per run,
-//! - [`php`]: a producer in PHP,
+//! - [`php`]: a producer in PHP, and PHP as a reader,
 //! - [`sink`]: an SMTP server that keeps what it is sent,
 //! - [`directory`]: the test's own files, kept when it fails,
 //! - this module: waiting, and what to do where a program is missing.

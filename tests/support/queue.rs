@@ -33,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) pri: u32,
     /// As it was asked for, in seconds.
     pub(crate) delay: u64,
+    /// In seconds.
+    pub(crate) ttr: u64,
     pub(crate) reserves: u64,
     pub(crate) releases: u64,
 }
@@ -91,6 +93,13 @@ impl Beanstalkd {
     pub(crate) fn freeze(&self) {
         if let Some(child) = &self.child {
             processes::signal(child.id(), Signal::SIGSTOP);
+        }
+    }
+
+    /// Has the server take no new jobs.
+    pub(crate) fn drain(&self) {
+        if let Some(child) = &self.child {
+            processes::signal(child.id(), Signal::SIGUSR1);
         }
     }
 
@@ -189,6 +198,7 @@ impl Beanstalkd {
             state: stats.state,
             pri: stats.pri,
             delay: stats.delay,
+            ttr: stats.ttr,
             reserves: stats.reserves,
             releases: stats.releases,
         })
@@ -208,6 +218,14 @@ impl Beanstalkd {
         eventually(&format!("job {id} is deleted"), || {
             self.job(id).is_none().then_some(())
         });
+    }
+
+    /// The body of a job.
+    #[track_caller]
+    pub(crate) fn body(&self, id: u64) -> Vec<u8> {
+        let mut client = self.client();
+        let job = client.peek(JobId(id)).expect("beanstalkd answers");
+        job.expect("the job is there").body.to_vec()
     }
 
     /// A number of the server's statistics.

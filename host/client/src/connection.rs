@@ -22,7 +22,7 @@ mod error;
 mod socket;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,10 +30,13 @@ use std::time::{Duration, Instant};
 
 pub use self::address::{Address, AddressError, DEFAULT_PORT};
 use self::buffer::{KEPT_BYTES, ReadBuffer};
+pub(crate) use self::commands::put_result;
 pub use self::commands::{Job, Released, Reserve};
 pub use self::error::{ConnectionError, Doing, PutError};
 use self::socket::Socket;
 pub use self::socket::Waker;
+#[cfg(feature = "tokio")]
+pub(crate) use self::socket::{is_readable, keep_alive};
 use crate::protocol::{
     Command, Excerpt, MAX_BODY_BYTES, MAX_RESERVE_SECONDS, Parsed, ProtocolError, Reply, ReplyHead,
     ServerError, Verb, parse_head,
@@ -141,6 +144,15 @@ impl Connection {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// Whether the connection is of no more use, as far as can be told without waiting: it is broken, the server has closed
+    /// it, or there are bytes that nobody asked for.
+    ///
+    /// Meaningful only while no reply is outstanding. A server that has gone without a word is not noticed.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.broken || !self.input.unread().is_empty() || self.socket.has_ended()
     }
 
     /// Whether [`Waker::half_close`] was called: a job reserved now can no longer be settled here.
@@ -347,14 +359,14 @@ impl Connection {
 /// Whether the server and this side now disagree where the next command begins.
 ///
 /// A put line that the server did not understand leaves its body to be read as commands.
-fn loses_step(verb: Verb, reply: &Reply<'_>) -> bool {
+pub(crate) fn loses_step(verb: Verb, reply: &Reply<'_>) -> bool {
     use ServerError::{BadFormat, ExpectedCrlf, UnknownCommand};
     verb == Verb::Put && matches!(reply, Reply::Error(BadFormat | UnknownCommand | ExpectedCrlf))
 }
 
 /// What a failed read or write means; `wait` is the socket's time-out for it, which the system reports as
 /// `EAGAIN`.
-fn failed(doing: Doing, wait: Option<Duration>, source: std::io::Error) -> ConnectionError {
+pub(crate) fn failed(doing: Doing, wait: Option<Duration>, source: std::io::Error) -> ConnectionError {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, WouldBlock};
     match (source.kind(), wait) {
         (WouldBlock, Some(after)) => ConnectionError::TimedOut { doing, after },

@@ -8,7 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::config::settings::{Kind, SETTINGS, Setting};
 
 /// The flags that commands to a running daemon take: they are needed to find its pid file.
-const OF_TARGET: [&str; 2] = ["config", "pid-file"];
+const OF_TARGET: &[&str] = &["config", "pid-file"];
+/// The flags that count for a producer: where the queue server is, and what `--force-sync` loads.
+const OF_PRODUCER: &[&str] = &[
+    "config",
+    "host",
+    "port",
+    "plugin",
+    "plugin-dir",
+    "handler-config",
+    "allow-unsafe-plugins",
+    "log-level",
+];
 
 /// The setting flags of one command line, by flag name without dashes: the texts in the order in which they were
 /// typed. A switch typed without a value is `true`.
@@ -29,9 +40,13 @@ impl Flags {
         self
     }
 
-    fn read(&mut self, matches: &ArgMatches) {
-        for flag in SETTINGS.iter().filter_map(|setting| setting.flag) {
-            // An unknown id is no error here: a command takes either all flags or those of a target.
+    /// Takes the flags that `wanted` lets through.
+    fn read(&mut self, matches: &ArgMatches, wanted: impl Fn(&str) -> bool) {
+        for flag in SETTINGS
+            .iter()
+            .filter_map(|setting| setting.flag)
+            .filter(|flag| wanted(flag))
+        {
             if let Ok(Some(typed)) = matches.try_get_many::<String>(flag) {
                 self.0.insert(flag.to_owned(), typed.cloned().collect());
             }
@@ -42,12 +57,12 @@ impl Flags {
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Self::default();
-        flags.read(matches);
+        flags.read(matches, |_| true);
         Ok(flags)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.read(matches);
+        self.read(matches, |_| true);
         Ok(())
     }
 }
@@ -66,26 +81,42 @@ impl Args for Flags {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target(pub Flags);
 
-impl FromArgMatches for Target {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Flags::from_arg_matches(matches).map(Self)
-    }
+/// What a producer is told of the settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Producer(pub Flags);
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.0.update_from_arg_matches(matches)
-    }
+/// Has `$name` take the flags of `$list` alone.
+macro_rules! takes {
+    ($name:ident, $list:ident) => {
+        impl FromArgMatches for $name {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                let mut flags = Self::default();
+                flags.update_from_arg_matches(matches)?;
+                Ok(flags)
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                // `call` has flags of its own with the names of a pool's.
+                self.0.read(matches, |flag| $list.contains(&flag));
+                Ok(())
+            }
+        }
+
+        impl Args for $name {
+            fn augment_args(command: clap::Command) -> clap::Command {
+                let of_list = |setting: &&Setting| setting.flag.is_some_and(|flag| $list.contains(&flag));
+                command.args(SETTINGS.iter().filter(of_list).filter_map(argument))
+            }
+
+            fn augment_args_for_update(command: clap::Command) -> clap::Command {
+                Self::augment_args(command)
+            }
+        }
+    };
 }
 
-impl Args for Target {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        let of_target = |setting: &&Setting| setting.flag.is_some_and(|flag| OF_TARGET.contains(&flag));
-        command.args(SETTINGS.iter().filter(of_target).filter_map(argument))
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
+takes!(Target, OF_TARGET);
+takes!(Producer, OF_PRODUCER);
 
 fn argument(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;

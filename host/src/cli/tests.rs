@@ -175,6 +175,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
       scale     Run another number of workers, until the next reload
       status    Show the daemon's workers, plugins and counters
       check     Check the configuration and the plugins' manifests, and start nothing
+      call      Put a job as the PHP library's client does, or any body
       payload   Look into job bodies
       help      Print this message or the help of the given subcommand(s)
 

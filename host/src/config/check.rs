@@ -9,7 +9,7 @@ use super::layer::Layer;
 use super::problem::{Fault, Hint, Place, Report};
 use super::settings::Section;
 use super::sources::WantedFile;
-use super::{Daemon, PluginRef, Plugins, Pool};
+use super::{Daemon, PluginRef, Plugins, Pool, Purpose};
 use crate::ipc::scoreboard::MOST_SLOTS;
 
 /// Where `key` was given, in the strongest of `layers`, or that it was not.
@@ -21,7 +21,7 @@ fn place(section: Section, key: &'static str, layers: &[&Layer]) -> Place {
 }
 
 /// There is something to load, and a name has a directory to be found in.
-pub(super) fn plugins(plugins: &Plugins, layers: &[&Layer], report: &mut Report) {
+pub(super) fn plugins(plugins: &Plugins, purpose: Purpose, layers: &[&Layer], report: &mut Report) {
     let at = place(Section::Plugins, "load", layers);
     let is_given = [
         ("load", &at),
@@ -29,7 +29,7 @@ pub(super) fn plugins(plugins: &Plugins, layers: &[&Layer], report: &mut Report)
     ]
     .iter()
     .any(|(_, place)| !matches!(place, Place::Unset(_)));
-    if plugins.load.is_empty() && plugins.drop_in.is_empty() && !is_given {
+    if purpose == Purpose::Daemon && plugins.load.is_empty() && plugins.drop_in.is_empty() && !is_given {
         let hint = Hint::some("`--plugin PATH`, `--plugin-dir DIR` or `[plugins] load` in the file");
         report.problem(
             at,

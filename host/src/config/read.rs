@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::Purpose;
 use super::problem::{ConfigErrors, Fault, Problem, Report};
-use super::resolve::{Resolved, pid_file, resolve};
+use super::resolve::{Resolved, pid_file, resolve_for};
 use super::sources::{Environment, FileText, Sources, Texts, Typed, WantedFile};
 use crate::cli::Flags;
 
@@ -46,9 +47,17 @@ impl Sources {
 /// # Errors
 /// Every problem found, in the files and in what they mean together.
 pub fn load(sources: &Sources) -> Result<Resolved, ConfigErrors> {
+    load_for(Purpose::Daemon, sources)
+}
+
+/// The same, for somebody who may need less than a daemon.
+///
+/// # Errors
+/// Every problem found, in the files and in what they mean together.
+pub fn load_for(purpose: Purpose, sources: &Sources) -> Result<Resolved, ConfigErrors> {
     let mut unread = Vec::new();
     let texts = read(sources, &mut unread);
-    match resolve(sources, &texts) {
+    match resolve_for(purpose, sources, &texts) {
         Ok(resolved) => ConfigErrors::unless_empty(unread, resolved),
         Err(errors) => Err(errors.after(unread)),
     }

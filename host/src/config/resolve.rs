@@ -14,7 +14,7 @@ use super::problem::{ConfigErrors, Fault, Hint, Place, Problem, Report};
 use super::settings::{SETTINGS, Section, Setting, TABLES_OF_A_POOL};
 use super::sources::{FileText, Sources, Texts, Typed, WantedFile};
 use super::value::{from_texts, judge};
-use super::{Config, Daemon, HandlerConfig, Pool};
+use super::{Config, Daemon, HandlerConfig, Pool, Purpose};
 
 /// A valid configuration, and what is strange about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,18 @@ pub struct Resolved {
 /// # Errors
 /// Every problem there is, not only the first.
 pub fn resolve(sources: &Sources, texts: &Texts) -> Result<Resolved, ConfigErrors> {
+    resolve_for(Purpose::Daemon, sources, texts)
+}
+
+/// The same, for somebody who may need less than a daemon.
+///
+/// # Errors
+/// Every problem there is, not only the first.
+pub(super) fn resolve_for(
+    purpose: Purpose,
+    sources: &Sources,
+    texts: &Texts,
+) -> Result<Resolved, ConfigErrors> {
     let mut report = Report::default();
     let file = texts
         .config
@@ -46,7 +58,7 @@ pub fn resolve(sources: &Sources, texts: &Texts) -> Result<Resolved, ConfigError
     let queue = build(Section::Queue, object(Section::Queue, &layers))?;
     let plugins = build(Section::Plugins, object(Section::Plugins, &layers))?;
     let daemon: Daemon = build(Section::Daemon, daemon(sources, &layers))?;
-    check::plugins(&plugins, &layers, &mut report);
+    check::plugins(&plugins, purpose, &layers, &mut report);
     check::user(&daemon, &layers, &mut report);
 
     let Report { problems, warnings } = report;

@@ -198,7 +198,8 @@ fn pool_plan(pool: &config::Pool) -> (String, PoolPlan) {
     (pool.name.clone(), plan)
 }
 
-fn request(config: &Config) -> Request {
+/// What settings ask for.
+pub(crate) fn request(config: &Config) -> Request {
     let plugins = &config.plugins;
     let load = plugins.load.iter().map(|plugin| match plugin {
         PluginRef::Path(path) => Asked::Path(path.clone()),

@@ -15,6 +15,7 @@
 //! - [`vet`]: who could have changed the file,
 //! - [`stage`]: the copy that is loaded, and its hash,
 //! - [`library`]: loading the copy and calling across the border,
+//! - [`view`]: the JSON view of a body that handlers ask for,
 //! - [`registry`]: the search along directories, and names of handlers,
 //! - [`places`]: which directories to watch for changes of what is loaded,
 //! - [`error`]: every way in which this fails, as texts.
@@ -30,6 +31,7 @@ pub mod places;
 pub mod registry;
 pub mod stage;
 pub mod vet;
+pub mod view;
 
 use std::path::PathBuf;
 

@@ -134,7 +134,7 @@ impl Staging {
     }
 }
 
-/// The loaded plugins of a worker.
+/// The loaded plugins of a process.
 #[derive(Debug)]
 pub struct Registry {
     libraries: Vec<Library>,

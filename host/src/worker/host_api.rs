@@ -9,7 +9,7 @@ use tracing::Level;
 use crate::observe::log;
 
 /// The functions that plugins call, for as long as the process lives.
-pub(super) fn host_api() -> HostApiRef {
+pub(crate) fn host_api() -> HostApiRef {
     HostApi {
         version,
         log_enabled,

@@ -1,25 +1,17 @@
 //! A reserved job as it is lent to a handler: the host's side of [`RawJob`].
 
-use std::sync::OnceLock;
-
 use asynccall_abi::{
     abi_stable::{
         erased_types::TD_Opaque,
         sabi_types::RRef,
-        std_types::{RErr, ROk, RResult, RSlice, RStr, RString},
+        std_types::{RResult, RSlice, RStr, RString},
     },
     job::{RawJob, RawJob_TO, RawJobRef, UNKNOWN},
 };
-use asynccall_client::{
-    payload::{self, Format, Limits},
-    protocol::JobId,
-};
+use asynccall_client::protocol::JobId;
 
 use super::{facts::Facts, lane::Lane, tubes::Tubes};
-use crate::{
-    ipc::row::monotonic_ns,
-    observe::{line::chain, log},
-};
+use crate::{ipc::row::monotonic_ns, observe::log, plugin::view::LazyView};
 
 /// A job in hand.
 pub(super) struct LentJob<'a> {
@@ -27,13 +19,7 @@ pub(super) struct LentJob<'a> {
     body: &'a [u8],
     lane: &'a Lane,
     tubes: &'a Tubes,
-    json: OnceLock<Result<View, String>>,
-}
-
-enum View {
-    /// The body is JSON itself.
-    Body,
-    Transcoded(Vec<u8>),
+    view: LazyView<'a>,
 }
 
 impl<'a> LentJob<'a> {
@@ -44,7 +30,7 @@ impl<'a> LentJob<'a> {
             body,
             lane,
             tubes,
-            json: OnceLock::new(),
+            view: LazyView::of(body),
         }
     }
 
@@ -66,15 +52,6 @@ impl<'a> LentJob<'a> {
         }
         facts
     }
-
-    fn make_view(&self) -> Result<View, String> {
-        let mut scratch = Vec::new();
-        match payload::json_view(self.body, &Limits::default(), &mut scratch) {
-            Ok(view) if view.format == Format::Json => Ok(View::Body),
-            Ok(_) => Ok(View::Transcoded(scratch)),
-            Err(error) => Err(chain(&error)),
-        }
-    }
 }
 
 impl RawJob for LentJob<'_> {
@@ -87,11 +64,7 @@ impl RawJob for LentJob<'_> {
     }
 
     fn json(&self) -> RResult<RSlice<'_, u8>, RString> {
-        match self.json.get_or_init(|| self.make_view()) {
-            Ok(View::Body) => ROk(self.body.into()),
-            Ok(View::Transcoded(json)) => ROk(json.as_slice().into()),
-            Err(error) => RErr(error.as_str().into()),
-        }
+        self.view.json()
     }
 
     fn tube(&self) -> RStr<'_> {

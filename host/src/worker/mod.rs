@@ -52,7 +52,7 @@ mod execute;
 mod facts;
 mod fatal;
 mod give_back;
-mod host_api;
+pub(crate) mod host_api;
 mod job;
 mod keeper;
 mod lane;

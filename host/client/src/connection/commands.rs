@@ -60,15 +60,8 @@ impl Connection {
             ttr,
             body: Body::new(body)?,
         };
-        Err(match self.call(&command)? {
-            Reply::Inserted(id) => return Ok(id),
-            Reply::Buried(Some(id)) => PutError::Buried { id },
-            Reply::Error(ServerError::JobTooBig) => PutError::JobTooBig { bytes: body.len() },
-            Reply::Error(ServerError::Draining) => PutError::Draining,
-            Reply::Error(ServerError::OutOfMemory) => PutError::OutOfMemory,
-            Reply::Error(ServerError::ExpectedCrlf) => PutError::ExpectedCrlf,
-            reply => refused(Verb::Put, &reply).into(),
-        })
+        let reply = self.call(&command)?;
+        put_result(&reply, body.len())
     }
 
     /// Chooses the tube of the following puts, peeks and kicks.
@@ -335,6 +328,19 @@ impl Connection {
             reply => Err(refused(command.verb(), &reply)),
         }
     }
+}
+
+/// What `reply` says of a put of so many bytes.
+pub(crate) fn put_result(reply: &Reply<'_>, bytes: usize) -> std::result::Result<JobId, PutError> {
+    Err(match reply {
+        Reply::Inserted(id) => return Ok(*id),
+        Reply::Buried(Some(id)) => PutError::Buried { id: *id },
+        Reply::Error(ServerError::JobTooBig) => PutError::JobTooBig { bytes, limit: None },
+        Reply::Error(ServerError::Draining) => PutError::Draining,
+        Reply::Error(ServerError::OutOfMemory) => PutError::OutOfMemory,
+        Reply::Error(ServerError::ExpectedCrlf) => PutError::ExpectedCrlf,
+        reply => refused(Verb::Put, reply).into(),
+    })
 }
 
 /// The error for a reply that carries no result of `command`.

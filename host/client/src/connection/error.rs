@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
@@ -104,7 +105,9 @@ pub enum ConnectionError {
     },
 }
 
-/// A put that did not make a ready or delayed job.
+/// A put that did not make a ready or delayed job, as far as is known.
+///
+/// Only after [`PutError::Unknown`] may there be a job all the same.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// No beanstalkd takes so long a body; nothing was sent.
@@ -112,11 +115,14 @@ pub enum PutError {
     BodyTooLong(#[from] BodyTooLong),
     /// The body is over this server's limit.
     #[error(
-        "beanstalkd refused a job body of {bytes} bytes as too big; hint: its option `-z` sets the limit"
+        "beanstalkd refused a job body of {bytes} bytes as too big{}; hint: its option `-z` sets the limit",
+        .limit.map_or(String::new(), |limit| format!(", it takes up to {limit}"))
     )]
     JobTooBig {
         /// The length of the body.
         bytes: usize,
+        /// The longest body that this server takes, where it was asked.
+        limit: Option<u64>,
     },
     /// The server takes no new jobs.
     #[error("beanstalkd is draining and takes no new jobs")]
@@ -133,7 +139,33 @@ pub enum PutError {
         /// The new job.
         id: JobId,
     },
-    /// Anything that can go wrong with any command.
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
+    /// There was no connection to put the job over, or the server answered with another error: no job was made.
+    #[error("the job was not put")]
+    NotPut {
+        /// Why.
+        source: Arc<ConnectionError>,
+    },
+    /// The connection was lost after the job may have been sent, and before its answer: whether there is a job now is
+    /// unknown, and putting it again may make a second one.
+    #[error("it is unknown whether the job was put")]
+    Unknown {
+        /// What became of the connection.
+        source: Arc<ConnectionError>,
+    },
+}
+
+/// By whether anything can have been sent.
+impl From<ConnectionError> for PutError {
+    fn from(error: ConnectionError) -> PutError {
+        use ConnectionError::{Broken, Connect, HalfClosed, OutOfTurn, Server};
+        let before_sending = matches!(
+            error,
+            Connect { .. } | Broken | HalfClosed | OutOfTurn { .. } | Server { .. }
+        );
+        let source = Arc::new(error);
+        match before_sending {
+            true => PutError::NotPut { source },
+            false => PutError::Unknown { source },
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The socket under a connection: TCP or Unix, its options, and ending a wait from another thread.
 
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -44,13 +45,7 @@ impl Socket {
                 // A command is one write, so there is nothing to gather.
                 stream.set_nodelay(true)?;
                 stream.set_write_timeout(write_timeout)?;
-                if let Some(idle) = options.keepalive {
-                    let probes = TcpKeepalive::new()
-                        .with_time(idle.clamp(IDLE.0, IDLE.1))
-                        .with_interval(PROBE_INTERVAL)
-                        .with_retries(PROBES);
-                    SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-                }
+                keep_alive(SockRef::from(&stream), options)?;
                 Stream::Tcp(stream)
             }
             Address::Unix(path) => {
@@ -92,6 +87,16 @@ impl Socket {
         self.half_closed.load(Ordering::Acquire)
     }
 
+    /// Whether there is something to read, or its end; it does not wait.
+    pub(super) fn has_ended(&self) -> bool {
+        let socket = match &self.stream {
+            Stream::Tcp(stream) => SockRef::from(stream),
+            Stream::Unix(stream) => SockRef::from(stream),
+        };
+        let ended = socket.set_nonblocking(true).is_err() || is_readable(&socket);
+        socket.set_nonblocking(false).is_err() || ended
+    }
+
     /// Ends both directions. A failure means that they have ended already.
     pub(super) fn shut(&self) {
         let _already_ended = self.shutdown(Shutdown::Both);
@@ -103,6 +108,24 @@ impl Socket {
             Stream::Unix(stream) => stream.shutdown(how),
         }
     }
+}
+
+/// Whether a socket that does not block has bytes, or its end, to be read.
+pub(crate) fn is_readable(socket: &SockRef<'_>) -> bool {
+    let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
+    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Has TCP probe an idle peer, as `options` say.
+pub(crate) fn keep_alive(socket: SockRef<'_>, options: &Options) -> io::Result<()> {
+    let Some(idle) = options.keepalive else {
+        return Ok(());
+    };
+    let probes = TcpKeepalive::new()
+        .with_time(idle.clamp(IDLE.0, IDLE.1))
+        .with_interval(PROBE_INTERVAL)
+        .with_retries(PROBES);
+    socket.set_tcp_keepalive(&probes)
 }
 
 /// Ends a waiting reserve of another thread's connection.

@@ -1,6 +1,6 @@
 //! Connections against a real beanstalkd, and against scripted servers for what a real one never does.
 
-mod beanstalkd;
+pub(crate) mod beanstalkd;
 mod real;
-mod script;
+pub(crate) mod script;
 mod scripted;

@@ -4,7 +4,8 @@
 //! `progress_every_ms`, if given; it says after each that it gets on, and fails where it should give up), `until_cancelled`
 //! (true: it works until the host wants it to give up, and fails), `abort` (true: the process ends by a signal), `exit` (the
 //! code with which the process ends), `panic` (a text), `fail` (true or a text), `retry_in` (seconds), `bury` (a text). With
-//! `only_while`, a path, it gets all of that only while there is something at that path.
+//! `only_while`, a path, it gets all of that only while there is something at that path. A message of the PHP library's
+//! kind asks in its `methodParams`.
 //!
 //! Its configuration may say how it checks itself.
 
@@ -94,8 +95,12 @@ impl Handler for Echo {
 
     fn execute(&self, job: &Job, payload: Value) -> Result {
         debug!(tag = self.tag, bytes = job.body().len(), "echo");
-        if payload.is_object() {
-            grant(job, Wishes::deserialize(&payload).or_bury()?)?;
+        let arguments = payload
+            .get("methodParams")
+            .filter(|arguments| arguments.is_object());
+        let asking = arguments.unwrap_or(&payload);
+        if asking.is_object() {
+            grant(job, Wishes::deserialize(asking).or_bury()?)?;
         }
         Ok(payload.into())
     }

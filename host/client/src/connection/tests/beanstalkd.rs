@@ -10,9 +10,9 @@ use crate::connection::{Address, Connection, Options};
 /// How long a server may take to answer before a test gives up; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) struct Beanstalkd {
+pub(crate) struct Beanstalkd {
     child: Child,
-    pub(super) address: Address,
+    pub(crate) address: Address,
     socket: Option<PathBuf>,
 }
 
@@ -21,7 +21,7 @@ impl Beanstalkd {
     ///
     /// `None` where beanstalkd is not installed: said aloud, and a failure where `CI` is `true`.
     #[track_caller]
-    pub(super) fn on_tcp(arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn on_tcp(arguments: &[&str]) -> Option<Self> {
         for _ in 0..20 {
             let free = TcpListener::bind("127.0.0.1:0")
                 .unwrap()
@@ -50,7 +50,7 @@ impl Beanstalkd {
 
     /// Starts a server on a Unix socket.
     #[track_caller]
-    pub(super) fn on_unix(arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn on_unix(arguments: &[&str]) -> Option<Self> {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let nth = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("asynccall-client-{}-{nth}.sock", std::process::id()));
@@ -69,8 +69,16 @@ impl Beanstalkd {
         Some(server)
     }
 
+    /// Tells the server to take no new jobs (beanstalkd(1), "SIGUSR1").
     #[track_caller]
-    pub(super) fn connect(&self) -> Connection {
+    pub(crate) fn drain(&self) {
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-USR1", &pid]).status();
+        assert!(killed.unwrap().success());
+    }
+
+    #[track_caller]
+    pub(crate) fn connect(&self) -> Connection {
         Connection::connect(&self.address, &Options::default()).unwrap()
     }
 
@@ -128,7 +136,7 @@ fn spawn(listen: &[String], arguments: &[&str]) -> Option<Child> {
 
 /// Asks again and again until `check` holds, and fails when it never does.
 #[track_caller]
-pub(super) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !check() {
         assert!(begun.elapsed() < PATIENCE, "never happened: {what}");

@@ -128,7 +128,13 @@ fn a_body_over_the_servers_limit_is_refused_and_the_connection_goes_on() {
     let mut connection = server.connect();
     let refused = connection.put(0, 0, 60, &vec![b'x'; 65_536]).unwrap_err();
     assert!(
-        matches!(refused, PutError::JobTooBig { bytes: 65_536 }),
+        matches!(
+            refused,
+            PutError::JobTooBig {
+                bytes: 65_536,
+                limit: None
+            }
+        ),
         "{refused}"
     );
     assert!(connection.put(0, 0, 60, &vec![b'x'; 65_535]).is_ok());

@@ -7,17 +7,31 @@ use std::thread::JoinHandle;
 use crate::connection::{Address, Connection, Options};
 use crate::protocol::{Parsed, parse_command};
 
-/// A server of one connection that runs `script` on it.
-pub(super) struct Scripted {
-    address: Address,
+/// What a server does on one connection.
+pub(crate) type Script = Box<dyn FnOnce(TcpStream) + Send>;
+
+/// A server that runs a script on each of its connections.
+pub(crate) struct Scripted {
+    pub(crate) address: Address,
     thread: JoinHandle<()>,
 }
 
 impl Scripted {
-    pub(super) fn start(script: impl FnOnce(TcpStream) + Send + 'static) -> Self {
+    /// A server of one connection.
+    pub(crate) fn start(script: impl FnOnce(TcpStream) + Send + 'static) -> Self {
+        Self::in_turn([Box::new(script) as Script])
+    }
+
+    /// A server of one connection after the other; then it listens no more.
+    pub(crate) fn in_turn(scripts: impl IntoIterator<Item = Script>) -> Self {
+        let scripts: Vec<Script> = scripts.into_iter().collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let thread = std::thread::spawn(move || script(listener.accept().unwrap().0));
+        let thread = std::thread::spawn(move || {
+            for script in scripts {
+                script(listener.accept().unwrap().0);
+            }
+        });
         Self {
             address: Address::from_host_and_port("127.0.0.1", port).unwrap(),
             thread,
@@ -25,7 +39,7 @@ impl Scripted {
     }
 
     /// A server that reads one command and answers with `bytes`, then waits for the client to go.
-    pub(super) fn answering(bytes: &'static [u8]) -> Self {
+    pub(crate) fn answering(bytes: &'static [u8]) -> Self {
         Self::start(move |mut stream| {
             next_command(&mut stream);
             stream.write_all(bytes).unwrap();
@@ -34,30 +48,30 @@ impl Scripted {
     }
 
     /// A server that reads one command, answers with `bytes`, and closes.
-    pub(super) fn closing_after(bytes: &'static [u8]) -> Self {
+    pub(crate) fn closing_after(bytes: &'static [u8]) -> Self {
         Self::start(move |mut stream| {
             next_command(&mut stream);
             stream.write_all(bytes).unwrap();
         })
     }
 
-    pub(super) fn connect(&self) -> Connection {
+    pub(crate) fn connect(&self) -> Connection {
         self.connect_with(&Options::default())
     }
 
-    pub(super) fn connect_with(&self, options: &Options) -> Connection {
+    pub(crate) fn connect_with(&self, options: &Options) -> Connection {
         Connection::connect(&self.address, options).unwrap()
     }
 
     /// The script's own assertions count only when it is joined.
-    pub(super) fn finish(self, connection: Connection) {
+    pub(crate) fn finish<C>(self, connection: C) {
         drop(connection);
         self.thread.join().unwrap();
     }
 }
 
 /// Reads one whole command and throws it away.
-pub(super) fn next_command(stream: &mut TcpStream) {
+pub(crate) fn next_command(stream: &mut TcpStream) {
     let mut input = Vec::new();
     let mut byte = [0];
     while !matches!(parse_command(&input, 1 << 20), Ok(Parsed::Complete { .. })) {
@@ -66,7 +80,7 @@ pub(super) fn next_command(stream: &mut TcpStream) {
     }
 }
 
-pub(super) fn until_closed(stream: &mut TcpStream) {
+pub(crate) fn until_closed(stream: &mut TcpStream) {
     let mut rest = [0; 4096];
     while matches!(stream.read(&mut rest), Ok(count) if count > 0) {}
 }

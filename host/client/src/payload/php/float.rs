@@ -21,6 +21,12 @@ impl<'a> Float<'a> {
         })
     }
 
+    pub(super) fn into_owned(self) -> Float<'static> {
+        Float {
+            spelling: Cow::Owned(self.spelling.into_owned()),
+        }
+    }
+
     /// The text between `d:` and `;`.
     #[must_use]
     pub fn spelling(&self) -> &str {

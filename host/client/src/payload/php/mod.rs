@@ -18,6 +18,7 @@
 
 mod error;
 mod float;
+mod from;
 mod from_json;
 mod read;
 mod scan;

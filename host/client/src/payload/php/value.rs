@@ -85,6 +85,14 @@ impl<'a> Custom<'a> {
             inner: None,
         }
     }
+
+    pub(super) fn into_owned(self) -> Custom<'static> {
+        Custom {
+            class: self.class.into_owned().into(),
+            payload: self.payload.into_owned().into(),
+            inner: self.inner.map(Value::into_owned),
+        }
+    }
 }
 
 impl PartialEq for Custom<'_> {

@@ -1,0 +1,47 @@
+//! The JSON view of a job's body, made when a handler first asks for it.
+
+use std::sync::OnceLock;
+
+use asynccall_abi::abi_stable::std_types::{RErr, ROk, RResult, RSlice, RString};
+use asynccall_client::payload::{self, Format, Limits};
+
+use crate::observe::line::chain;
+
+/// A body whose view may be asked for, from any thread.
+pub(crate) struct LazyView<'a> {
+    body: &'a [u8],
+    made: OnceLock<Result<View, String>>,
+}
+
+enum View {
+    /// The body is JSON itself.
+    Body,
+    Transcoded(Vec<u8>),
+}
+
+impl<'a> LazyView<'a> {
+    pub(crate) fn of(body: &'a [u8]) -> LazyView<'a> {
+        LazyView {
+            body,
+            made: OnceLock::new(),
+        }
+    }
+
+    /// The view, or why there is none, in the form in which it crosses the border.
+    pub(crate) fn json(&self) -> RResult<RSlice<'_, u8>, RString> {
+        match self.made.get_or_init(|| self.make()) {
+            Ok(View::Body) => ROk(self.body.into()),
+            Ok(View::Transcoded(json)) => ROk(json.as_slice().into()),
+            Err(error) => RErr(error.as_str().into()),
+        }
+    }
+
+    fn make(&self) -> Result<View, String> {
+        let mut scratch = Vec::new();
+        match payload::json_view(self.body, &Limits::default(), &mut scratch) {
+            Ok(view) if view.format == Format::Json => Ok(View::Body),
+            Ok(_) => Ok(View::Transcoded(scratch)),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+}
