@@ -6,7 +6,9 @@ use asynccall_client::protocol::JobState;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Beanstalkd, Host, processes,
+    Beanstalkd, Host,
+    daemon::slots,
+    processes,
     proxy::{Proxy, Spoil},
 };
 
@@ -51,6 +53,39 @@ fn jobs_with_a_long_time_to_run_are_not_touched_all_the_time() {
     queue.put("t", r#"{"sleep_ms": 1500}"#);
     daemon.wait_for_total("done", 1);
     assert_eq!(queue.stat("cmd-touch"), 0);
+}
+
+#[test]
+fn a_touch_that_cannot_be_sent_is_told_once_and_not_tried_again() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let proxy = Proxy::spoiling(&queue, "touch ", Spoil::CutBefore);
+    let daemon = proxy.host().plugin("echo").tube("t").start();
+    let job = queue.put_with_ttr("t", 1, r#"{"sleep_ms": 2000}"#);
+    let id = format!("job={job}");
+    daemon.wait_for_line(&[&id, "outcome=done", "settled="]);
+    let told = daemon.lines_with(&[&id, "cannot touch the job"]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
+#[test]
+fn a_handler_that_waits_for_a_silent_queue_server_costs_no_time_of_the_processor() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let proxy = Proxy::spoiling(&queue, "stats-job ", Spoil::Stall);
+    let host = proxy.host().plugin("diary").tube("t");
+    let diary = host.path("diary");
+    let daemon = host
+        .config(&format!("[handler.diary]\npath = '{}'\n", diary.display()))
+        .start();
+    let worker = daemon.workers()[0];
+    // It asks which attempt this is, and waits for an answer that does not come.
+    queue.put("t", r#"{"number": 1, "deed": "fail", "faults": 1}"#);
+    proxy.wait_until_spoiled();
+    let ticks = processes::cpu_ticks(worker);
+    daemon.wait_for_status("it has waited for a while", |status| {
+        slots(status).any(|slot| slot["for_ms"].as_u64().is_some_and(|waited| waited > 3000))
+    });
+    let used = processes::cpu_ticks(worker) - ticks;
+    assert!(used <= 30, "{used} ticks of 10 ms in three seconds of waiting");
 }
 
 #[test]

@@ -152,6 +152,7 @@ impl Connection {
     }
 
     fn cut(&self) {
+        self.is_stalled.store(false, Ordering::SeqCst);
         // Either may be gone already.
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.queue.shutdown(Shutdown::Both);

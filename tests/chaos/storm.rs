@@ -172,7 +172,15 @@ impl<'a> Storm<'a> {
             }
         }
         if let Some(end) = self.subject.take_ended() {
-            self.complaints.push(format!("the master ended by itself: {end}"));
+            // A start that has no generation to fall back on ends when the storm kills its first worker.
+            if end.contains("the worker ended before it was ready: SIGKILL") {
+                *self
+                    .tally
+                    .entry("start failed, its worker was killed".to_owned())
+                    .or_default() += 1;
+            } else {
+                self.complaints.push(format!("the master ended by itself: {end}"));
+            }
             self.start_master();
         }
         self.hear_commands();

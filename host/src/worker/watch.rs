@@ -122,7 +122,10 @@ fn keep_reserved(lane: &Arc<Lane>, now: u64) {
         Some(None) => false,
         Some(Some(facts)) => facts.wants_touch(now),
     };
-    if is_due && lane.is_open(job) {
+    // Whoever is sent to a connection that has failed, or that another holds, is back at once and wakes this thread,
+    // which would send the next one.
+    let is_of_use = !lane.is_unusable() && lane.try_connection().is_some();
+    if is_due && is_of_use && lane.is_open(job) {
         errand::send(lane, move |lane| touch_when_due(lane, job));
     }
 }
