@@ -217,7 +217,7 @@ fn runner(typed: &cli::Call, config: &Config, destination: &Destination<'_>) -> 
             .value()
             .clone()
     };
-    let request = generation::request(&config);
+    let request = generation::request(config);
     Runner::load(&request, handler.or(of_pool), configured, &destination.tube).map_err(|error| {
         let exit = match error {
             LoadError::Plugins(_) => Exit::NoInput,
