@@ -75,6 +75,7 @@ use generation::Generation;
 use invocation::Invocation;
 use notify::Manager;
 use output::Outputs;
+use overrun::Looks;
 use pidfile::{PidFile, PidFileError};
 use processes::Processes;
 use restart::{Restart, Takeover};
@@ -154,7 +155,7 @@ pub struct Master {
     certificates: Certificates,
     places: Places,
     manager: Manager,
-    looked_for_overruns: Instant,
+    overruns: Looks,
     watch: PluginWatch,
     /// By number: the current one, one on its way, and those whose workers still finish.
     generations: BTreeMap<u64, Generation>,
