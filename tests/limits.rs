@@ -67,4 +67,35 @@ fn a_worker_past_memory_hard_gives_its_job_back_and_leaves() {
     assert!(line.contains("settled=release delay="), "{line}");
     wait_until_replaced(&daemon, old);
     assert_eq!(queue.wait_for(job, JobState::Delayed).releases, 1);
+    assert_eq!(
+        daemon.total("failed"),
+        1,
+        "nothing else can have taken the memory"
+    );
+}
+
+#[test]
+fn of_several_jobs_beside_each_other_none_is_charged_for_the_memory() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue)
+        .config("[[pool]]\nname = 'default'\nmax_attempts = 1\n")
+        .plugin("echo")
+        .tube("t")
+        .flag("--slots=2")
+        .flag("--memory-hard=100")
+        .start();
+    let old = daemon.workers()[0];
+    let beside = queue.put("t", r#"{"sleep_ms": 600000}"#);
+    daemon.wait_until_running(beside);
+    let grows = queue.put("t", r#"{"leak_mib": 150, "sleep_ms": 600000}"#);
+    for job in [beside, grows] {
+        let line = daemon.wait_for_settled(job);
+        assert!(
+            line.contains("outcome=unfinished settled=release delay="),
+            "{line}"
+        );
+        assert_eq!(queue.wait_for(job, JobState::Delayed).releases, 1);
+    }
+    wait_until_replaced(&daemon, old);
+    assert_eq!(daemon.total("failed"), 0);
 }

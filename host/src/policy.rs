@@ -161,6 +161,12 @@ pub fn after_deaths(deaths: u32, condemned: bool, facts: Facts, settings: &Setti
     )
 }
 
+/// What becomes of a job that was ended although another one may have been at fault: the pool's delay, and never a burial.
+pub fn without_proof(facts: Facts, settings: &Settings) -> Disposition {
+    let delay = backoff_delay(facts, &settings.backoff);
+    Disposition::new(Action::Release { delay }, "no attempt is counted")
+}
+
 /// The wish of the message, where it carries the field that this failure asks for.
 fn of_message(failure: Failure, message: &RetryFields<'_>, now: &Zoned) -> Option<Disposition> {
     if failure == Failure::Exception {

@@ -140,6 +140,18 @@ fn without_retry_fields_the_delay_grows_until_the_attempts_are_used_up() {
 }
 
 #[test]
+fn a_job_that_nothing_is_proven_against_is_delayed_longer_each_time_and_never_buried() {
+    let delays = [1, 3, 999].map(|attempt| without_proof(facts(attempt), &settings()).action);
+    let ranges = [8..=12, 32..=48, 2880..=3600];
+    for (action, range) in delays.into_iter().zip(ranges) {
+        assert!(
+            matches!(action, Action::Release { delay } if range.contains(&delay)),
+            "{action:?}"
+        );
+    }
+}
+
+#[test]
 fn no_delay_stays_none_however_often_a_job_fails() {
     let mut settings = settings();
     settings.backoff.first = Duration::ZERO;

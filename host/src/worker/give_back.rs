@@ -34,14 +34,16 @@ pub(super) enum Why {
     Leaving,
     /// The job ran longer than `max_runtime`.
     TimedOut,
-    /// The worker holds more memory than `memory_hard`.
+    /// The worker holds more memory than `memory_hard`, and runs nothing but this job.
     Memory,
+    /// The same, and any of several jobs may have taken it.
+    SharedMemory,
 }
 
 impl Why {
     fn outcome(self) -> &'static str {
         match self {
-            Why::Leaving => "unfinished",
+            Why::Leaving | Why::SharedMemory => "unfinished",
             Why::TimedOut => "timed_out",
             Why::Memory => "out_of_memory",
         }
@@ -52,7 +54,12 @@ impl Why {
             Why::Leaving => "the worker has to leave at once",
             Why::TimedOut => "max_runtime is over",
             Why::Memory => "memory_hard is reached",
+            Why::SharedMemory => "memory_hard is reached by one of several jobs",
         }
+    }
+
+    fn blames_the_job(self) -> bool {
+        matches!(self, Why::TimedOut | Why::Memory)
     }
 }
 
@@ -69,9 +76,9 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
     // Whatever comes of it, its worker does not die of it: before the master looks.
     lane.enter(State::Away, 0, None);
     let answer = Answer::without_handler(why.outcome(), started_ns);
-    match why {
-        Why::Leaving => lane.not_running(),
-        Why::TimedOut | Why::Memory => lane.row().count_failed(),
+    match why.blames_the_job() {
+        true => lane.row().count_failed(),
+        false => lane.not_running(),
     }
     if why == Why::TimedOut {
         lane.shared.note_outcome(lane, Some(why.reason()));
@@ -119,22 +126,36 @@ fn free_connection(lane: &Lane) -> Option<MutexGuard<'_, Option<Connection>>> {
     }
 }
 
-/// A job that is at fault is retried and buried like one that failed; another goes back as if nothing had happened.
+/// A job that is at fault is retried and buried like one that failed; another goes back as if nothing had happened, but
+/// for a delay where it may have been the one.
 fn decide(lane: &Lane, id: JobId, facts: &Facts, why: Why) -> (Disposition, Purpose) {
-    if why == Why::Leaving {
-        let disposition = Disposition {
+    let asked = lane.delays().count(id.0);
+    let facts = facts.for_policy(id);
+    let counted = policy::Facts {
+        attempt: facts.attempt.saturating_sub(asked),
+        ..facts
+    };
+    let (decided, purpose) = match why {
+        Why::Leaving => (None, Purpose::NoAttempt),
+        Why::SharedMemory => (
+            Some(policy::without_proof(facts, lane.retry())),
+            Purpose::NoAttempt,
+        ),
+        Why::TimedOut | Why::Memory => {
+            let (failure, message) = (Failure::TimedOut, RetryFields::default());
+            let decided = policy::decide(failure, counted, &message, lane.retry(), &Zoned::now());
+            (Some(decided), Purpose::Attempt)
+        }
+    };
+    let disposition = match decided {
+        None => Disposition {
             action: Action::Release { delay: 0 },
             reason: why.reason().into(),
-        };
-        return (disposition, Purpose::NoAttempt);
-    }
-    let facts = policy::Facts {
-        id: id.0,
-        attempt: facts.attempt.saturating_sub(lane.delays().count(id.0)),
-        priority: facts.priority,
+        },
+        Some(Disposition { action, reason }) => Disposition {
+            action,
+            reason: format!("{}; {reason}", why.reason()).into(),
+        },
     };
-    let message = RetryFields::default();
-    let mut disposition = policy::decide(Failure::TimedOut, facts, &message, lane.retry(), &Zoned::now());
-    disposition.reason = format!("{}; {}", why.reason(), disposition.reason).into();
-    (disposition, Purpose::Attempt)
+    (disposition, purpose)
 }

@@ -1,7 +1,9 @@
 //! When a worker has done enough: limits of jobs, age and memory.
 //!
 //! A worker that reaches a limit asks for a successor and goes on until that is
-//! ready. Only the hard memory limit ends it at once: what runs is given back.
+//! ready. Only the hard memory limit ends it at once: what runs is given back,
+//! and charged for it where it is one job only. Of several nobody can tell which
+//! one took the memory.
 //! Nothing ticks for a limit that is not set; memory is looked at once a `cron`.
 
 use std::{fs, io, time::Duration};
@@ -67,7 +69,9 @@ impl Keeper {
             let resident = resident_memory().unwrap_or(0);
             if limits.memory_hard > 0 && resident >= limits.memory_hard {
                 self.report_memory("memory_hard", resident, limits.memory_hard);
-                return self.leave_now(Why::Memory).map(Some);
+                let busy = self.lanes.iter().filter(|lane| lane.is_claimable()).count();
+                let why = if busy > 1 { Why::SharedMemory } else { Why::Memory };
+                return self.leave_now(why).map(Some);
             }
             if limits.memory_soft > 0 && resident >= limits.memory_soft && !self.retired {
                 self.report_memory("memory_soft", resident, limits.memory_soft);
