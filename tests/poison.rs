@@ -1,9 +1,12 @@
 //! Jobs that take their worker down, again and again.
 
 use asynccall_client::protocol::JobState;
+use nix::sys::signal::Signal;
 
 use crate::support::{
-    Beanstalkd, Host, eventually,
+    Beanstalkd, Host,
+    daemon::slots,
+    eventually, processes,
     proxy::{Proxy, Spoil},
     queue::PRIORITY,
 };
@@ -150,10 +153,93 @@ fn a_delay_whose_release_was_lost_is_served_nevertheless() {
     let lines = daemon.lines_with(&[&format!("job={job}")]);
     let first = |part: &str| lines.iter().position(|line| line.contains(part));
     let again = lines.iter().rposition(|line| line.contains("bytes="));
-    let (lost, served) = (first("settled=unknown"), first("settled=release delay=1s"));
-    assert!(
-        lost.is_some() && served.is_some() && lost < served && served < again,
-        "{lines:#?}"
-    );
+    let served = first("settled=release delay=1s");
+    assert!(first("settled=unknown").is_some(), "{lines:#?}");
+    assert!(served.is_some() && served < again, "{lines:#?}");
     assert_eq!(daemon.lines_with(&["death certificate"]).len(), 2);
+}
+
+/// A job that ended the process without a signal beside others was buried, and they were done.
+struct FoundOut {
+    deaths: Vec<String>,
+    certificates: Vec<String>,
+}
+
+#[track_caller]
+fn end_the_process_beside_others(max_crashes: u32) -> Option<FoundOut> {
+    let queue = Beanstalkd::start()?;
+    let daemon = Host::new(&queue)
+        .config(QUICK)
+        .plugin("echo")
+        .tube("t")
+        .flag("--slots=4")
+        .flag(format!("--max-crashes={max_crashes}"))
+        .start();
+    let beside = |count| (0..count).map(|_| r#"{"sleep_ms": 300}"#);
+    queue.put_all("t", beside(3));
+    let job = queue.put("t", r#"{"sleep_ms": 100, "exit": 3}"#);
+    queue.put_all("t", beside(40));
+    queue.wait_for(job, JobState::Buried);
+    daemon.wait_for_total("done", 43);
+    assert_eq!(daemon.total("buried"), 1, "nobody is buried for it");
+    let certificates = daemon.lines_with(&["death certificate"]);
+    let is_its_own = |line: &String| line.contains(&format!("job={job} "));
+    assert!(certificates.iter().all(is_its_own), "{certificates:#?}");
+    Some(FoundOut {
+        deaths: daemon.lines_with(&["jobs=", " died"]),
+        certificates,
+    })
+}
+
+#[test]
+fn a_job_that_ends_the_process_beside_others_is_found_out_and_they_are_done() {
+    let Some(found) = end_the_process_beside_others(3) else {
+        return;
+    };
+    let FoundOut { deaths, certificates } = found;
+    assert_eq!(deaths.len(), 3, "no more than `max_crashes`: {deaths:#?}");
+    let last = certificates.last().expect("it was proven at last");
+    assert!(last.contains("deaths=3"), "{last}");
+}
+
+#[test]
+fn one_death_beside_others_condemns_nobody_although_one_death_is_enough() {
+    let Some(found) = end_the_process_beside_others(1) else {
+        return;
+    };
+    let FoundOut { deaths, certificates } = found;
+    assert_eq!(deaths.len(), 2, "one beside others, one alone: {deaths:#?}");
+    assert_eq!(certificates.len(), 1, "{certificates:#?}");
+}
+
+#[test]
+fn a_suspect_waits_for_the_jobs_beside_it_and_keeps_its_reservation_meanwhile() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue)
+        .config(QUICK)
+        .plugin("echo")
+        .tube("t")
+        .flag("--slots=2")
+        .flag("--max-crashes=1")
+        .start();
+    let suspects = [
+        queue.put_with_ttr("t", 1, r#"{"sleep_ms": 700}"#),
+        queue.put_with_ttr("t", 1, r#"{"sleep_ms": 700}"#),
+    ];
+    suspects.iter().for_each(|job| daemon.wait_until_running(*job));
+    processes::signal(daemon.workers()[0], Signal::SIGKILL);
+    for job in suspects {
+        daemon.wait_for_line(&[&format!("job={job}"), "suspected with the jobs beside it"]);
+    }
+    let long = queue.put("t", r#"{"sleep_ms": 4000}"#);
+    daemon.wait_until_running(long);
+    for job in suspects {
+        queue.wait_until_gone(job);
+    }
+    assert_eq!(daemon.total("done"), 3, "what ran beside them ended before");
+    assert_eq!(queue.stat("job-timeouts"), 0);
+    queue.put("t", "1");
+    daemon.wait_for_status("both slots reserve again", |status| {
+        slots(status).all(|slot| slot["state"] == "idle")
+    });
 }

@@ -10,6 +10,15 @@ use crate::support::{
     proxy::{Proxy, Spoil},
 };
 
+/// A host whose jobs are given back as soon as they have run for so many seconds.
+fn strict(queue: &Beanstalkd, max_runtime: u32) -> Host {
+    Host::new(queue)
+        .plugin("echo")
+        .tube("t")
+        .flag(format!("--max-runtime={max_runtime}"))
+        .flag("--cancel-grace=0")
+}
+
 #[test]
 fn a_job_that_takes_longer_than_its_time_to_run_is_touched_and_runs_once() {
     let Some(queue) = Beanstalkd::start() else { return };
@@ -80,12 +89,7 @@ fn a_job_past_max_runtime_may_give_up_by_itself() {
 #[test]
 fn a_job_past_max_runtime_that_does_not_give_up_is_released_and_its_worker_replaced() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = Host::new(&queue)
-        .plugin("echo")
-        .tube("t")
-        .flag("--max-runtime=1")
-        .flag("--cancel-grace=0")
-        .start();
+    let daemon = strict(&queue, 1).start();
     let stuck = daemon.workers();
     let job = queue.put("t", r#"{"sleep_ms": 600000}"#);
     let line = daemon.wait_for_settled(job);
@@ -111,12 +115,7 @@ fn a_job_past_max_runtime_that_does_not_give_up_is_released_and_its_worker_repla
 #[test]
 fn max_runtime_holds_without_a_master_too() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let mut daemon = Host::new(&queue)
-        .plugin("echo")
-        .tube("t")
-        .flag("--max-runtime=2")
-        .flag("--cancel-grace=0")
-        .start();
+    let mut daemon = strict(&queue, 2).start();
     let worker = daemon.workers()[0];
     let job = queue.put("t", r#"{"sleep_ms": 600000}"#);
     daemon.wait_until_running(job);
@@ -134,13 +133,7 @@ fn max_runtime_holds_without_a_master_too() {
 #[test]
 fn a_job_that_was_deleted_before_it_ran_does_not_keep_its_worker_alive_for_ever() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let mut daemon = Host::new(&queue)
-        .plugin("echo")
-        .tube("t")
-        .flag("--slots=2")
-        .flag("--max-runtime=2")
-        .flag("--cancel-grace=0")
-        .start();
+    let mut daemon = strict(&queue, 2).flag("--slots=2").start();
     let worker = daemon.workers()[0];
     let stuck = queue.put("t", r#"{"sleep_ms": 600000, "noRetry": true}"#);
     daemon.wait_until_running(stuck);
@@ -159,12 +152,7 @@ fn a_job_that_was_deleted_before_it_ran_does_not_keep_its_worker_alive_for_ever(
 #[test]
 fn a_worker_is_replaced_whose_job_was_deleted_before_it_ran_and_does_not_end() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = Host::new(&queue)
-        .plugin("echo")
-        .tube("t")
-        .flag("--max-runtime=1")
-        .flag("--cancel-grace=0")
-        .start();
+    let daemon = strict(&queue, 1).start();
     let job = queue.put("t", r#"{"sleep_ms": 600000, "noRetry": true}"#);
     daemon.wait_for_line(&[&format!("job={job}"), "outcome=timed_out"]);
     queue.put("t", "1");
@@ -177,12 +165,7 @@ fn a_worker_is_replaced_whose_job_was_deleted_before_it_ran_and_does_not_end() {
 #[test]
 fn a_worker_that_does_not_end_its_overrun_is_killed_by_the_master() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let daemon = Host::new(&queue)
-        .plugin("echo")
-        .tube("t")
-        .flag("--max-runtime=1")
-        .flag("--cancel-grace=0")
-        .start();
+    let daemon = strict(&queue, 1).start();
     let stopped = daemon.workers()[0];
     let job = queue.put("t", r#"{"sleep_ms": 600000}"#);
     daemon.wait_until_running(job);

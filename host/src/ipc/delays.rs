@@ -1,4 +1,4 @@
-//! How often a job was released because its handler asked for a delay.
+//! How often a job was released without having failed: its handler asked for a delay, or it had to make room.
 //!
 //! Such releases do not count towards `max_attempts`, and the queue server
 //! cannot tell them from others. A part of the scoreboard's memory, so that all

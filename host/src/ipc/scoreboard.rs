@@ -2,8 +2,8 @@
 //!
 //! The master creates it and lends its rows to slots; see [`super::row`]. Beside
 //! the rows it holds which jobs count as running, which are under suspicion,
-//! which were delayed by their handlers' own wish, and how often in a row
-//! the handlers of pools have failed.
+//! which were released without having failed, and how often in a row the
+//! handlers of pools have failed.
 #![allow(
     unsafe_code,
     reason = "memory shared between processes; each block carries its argument"
@@ -127,7 +127,7 @@ impl Scoreboard {
         &self.memory().suspects
     }
 
-    /// How often jobs were released because their handlers asked for it.
+    /// How often jobs were released without having failed.
     pub fn delays(&self) -> &AskedDelays {
         &self.memory().delays
     }

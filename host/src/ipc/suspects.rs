@@ -3,7 +3,8 @@
 //! A part of the scoreboard's memory. The master writes an entry when it sees a
 //! death; a slot that reserves the job finds it and, instead of executing it,
 //! releases it with a delay once for each death, or buries it when the master
-//! has condemned it. beanstalkd may hand the job to a slot before the master
+//! has condemned it. A job whose next death would be its last is run with no
+//! other beside it, so that the death proves it was at fault. beanstalkd may hand the job to a slot before the master
 //! has heard of the death; then the slot finds it among the jobs that still
 //! count as running ([`super::scoreboard::Scoreboard::predecessor`]), does the same, and the
 //! master notes that the delay was served.
@@ -29,8 +30,10 @@ pub enum Sentence {
 pub struct Suspect {
     /// The job's id.
     pub job: u64,
-    /// How many workers the master saw it take down.
+    /// How many workers the master saw it take down, or die while it ran beside others.
     pub deaths: u32,
+    /// Nothing may run beside it.
+    pub alone: bool,
     /// What is to be done with it.
     pub sentence: Sentence,
 }
@@ -40,6 +43,8 @@ struct Entry {
     job: AtomicU64,
     deaths: AtomicU32,
     sentence: AtomicU32,
+    alone: AtomicU32,
+    padding: AtomicU32,
 }
 
 /// The table. Only the master adds to it; slots change sentences and remove entries.
@@ -57,6 +62,7 @@ impl Suspects {
         Some(Suspect {
             job,
             deaths: entry.deaths.load(Ordering::Relaxed),
+            alone: entry.alone.load(Ordering::Relaxed) != 0,
             sentence: match entry.sentence.load(Ordering::Acquire) {
                 0 => Sentence::Delay,
                 1 => Sentence::Served,
@@ -73,6 +79,7 @@ impl Suspects {
             self.count.fetch_sub(1, Ordering::Release);
         }
         entry.deaths.store(suspect.deaths, Ordering::Relaxed);
+        entry.alone.store(suspect.alone.into(), Ordering::Relaxed);
         entry.sentence.store(number(suspect.sentence), Ordering::Relaxed);
         if entry.job.swap(suspect.job, Ordering::Release) == 0 {
             self.count.fetch_add(1, Ordering::Release);

@@ -1,12 +1,14 @@
 //! What is learnt from a dead worker: its counts, what it was doing, and which job is to blame.
 //!
 //! A job that was running when its worker died is blamed for the death, unless
-//! the master killed the worker, another slot of it was at fault, or nobody can
-//! tell which of several slots was. A blamed job gets a *death certificate*: a
-//! line in the log and an entry in the state directory, which the next master
-//! reads. The sentence is carried out by the slot that reserves the job next.
+//! the master killed the worker, or another slot of it was at fault. A blamed
+//! job gets a *death certificate*: a line in the log and an entry in the state
+//! directory, which the next master reads. The sentence is carried out by the
+//! slot that reserves the job next.
+//!
+//! [`super::blame`] says which jobs those are.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::atomic::Ordering};
 
 use jiff::Zoned;
 use nix::sys::wait::WaitStatus;
@@ -15,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Master,
+    blame::{Blame, Victim, blame, runs_alone, sentence},
     children::{self, Id},
     pidfile,
     processes::Process,
@@ -34,8 +37,10 @@ const FILE: &str = "deaths.json";
 pub(super) struct Certificate {
     /// The job's id.
     pub(super) job: u64,
-    /// How many workers it has taken down, this one included.
+    /// How many workers it has taken down, or was running in when they died, this one included.
     pub(super) deaths: u32,
+    /// Nothing else can have taken the last of them down.
+    pub(super) proven: bool,
     /// The logical tube, `-` where it was not known.
     pub(super) tube: String,
     /// The handler that executed it.
@@ -87,15 +92,6 @@ impl Certificates {
     }
 }
 
-/// The sentence for a job that took that many workers down.
-pub(super) fn sentence(deaths: u32, max_crashes: u32, delay_is_served: bool) -> Sentence {
-    match (deaths >= max_crashes, delay_is_served) {
-        (true, _) => Sentence::Bury,
-        (false, true) => Sentence::Served,
-        (false, false) => Sentence::Delay,
-    }
-}
-
 impl Master {
     /// Puts the suspects of an earlier master back on the scoreboard.
     pub(super) fn remember_suspects(&mut self) {
@@ -105,7 +101,8 @@ impl Master {
             suspects.put(Suspect {
                 job: certificate.job,
                 deaths: certificate.deaths,
-                sentence: sentence(certificate.deaths, max_crashes, false),
+                alone: runs_alone(certificate.deaths, max_crashes),
+                sentence: sentence(certificate.deaths, max_crashes, certificate.proven, false),
             });
         }
     }
@@ -154,25 +151,20 @@ impl Master {
                     .is_some_and(|row| at_work(row) && row.activity().job != 0)
             })
             .collect();
-        let running = |index: &usize| {
-            scoreboard
-                .row(*index)
-                .is_some_and(|row| row.activity().state == State::Running && !row.was_deleted())
+        let victim = |row: usize| {
+            let shown = scoreboard.row(row)?;
+            let running = shown.activity().state == State::Running;
+            running.then(|| Victim {
+                row,
+                deleted: shown.was_deleted(),
+                at_fault: shown.fault().load(Ordering::Acquire) != 0,
+            })
         };
-        let running: Vec<usize> = left.iter().copied().filter(running).collect();
-        let at_fault = |index: &usize| {
-            scoreboard
-                .row(*index)
-                .is_some_and(|row| row.fault().load(std::sync::atomic::Ordering::Acquire) != 0)
-        };
+        let running: Vec<Victim> = left.iter().copied().filter_map(victim).collect();
         // Told to leave, it left: only a handler that ends the process unasked is to blame.
         let was_told = process.killed || (orderly && self.stopping.is_some());
-        let blamed = match running.as_slice() {
-            _ if was_told => None,
-            [only] => Some(*only),
-            several => several.iter().copied().find(at_fault),
-        };
-        if !was_told && !running.is_empty() {
+        let Blame { suspects, proven } = blame(if was_told { &[] } else { &running });
+        if !was_told && running.iter().any(|victim| !victim.deleted) {
             self.on_handler_crash(id, process, &format!("it took its worker down: {ended}"));
         }
         for index in left {
@@ -192,8 +184,8 @@ impl Master {
                 ..
             } = *process;
             let job = activity.job;
-            if Some(index) == blamed {
-                self.certify(process, activity, index, tube, ended);
+            if suspects.contains(&index) {
+                self.certify(process, activity, index, tube, ended, proven);
             } else {
                 let deleted = self.processes.scoreboard.row(index).is_some_and(Row::was_deleted);
                 let why = match deleted {
@@ -214,20 +206,27 @@ impl Master {
         }
     }
 
-    fn certify(&mut self, process: &Process, activity: Activity, row: usize, tube: &str, ended: &str) {
+    fn certify(
+        &mut self,
+        process: &Process,
+        activity: Activity,
+        row: usize,
+        tube: &str,
+        ended: &str,
+        proven: bool,
+    ) {
         let scoreboard = &self.processes.scoreboard;
         let job = activity.job;
-        let deaths = scoreboard
-            .suspects()
-            .find(job)
-            .map_or(0, |suspect| suspect.deaths)
-            + 1;
+        let known = scoreboard.suspects().find(job);
+        let deaths = known.map_or(0, |suspect| suspect.deaths) + 1;
         let max_crashes = self.max_crashes(&process.handler);
-        // A slot that met the job already has taken the mark away and served its delay.
-        let passed = sentence(deaths, max_crashes, !scoreboard.is_marked_running(row));
+        // A slot that met the job already has served its delay and taken the mark away.
+        let passed = sentence(deaths, max_crashes, proven, !scoreboard.is_marked_running(row));
+        let alone = runs_alone(deaths, max_crashes);
         scoreboard.suspects().put(Suspect {
             job,
             deaths,
+            alone,
             sentence: passed,
         });
         let Process {
@@ -243,10 +242,14 @@ impl Master {
             .get(&generation)
             .and_then(|generation| generation.plugin(handler));
         let sha256 = plugin.map_or_else(String::new, |plugin| plugin.sha256.clone());
-        let verdict = match passed {
-            Sentence::Bury => "crashed, death certificate: the job is to be buried",
-            Sentence::Delay | Sentence::Served => {
-                "crashed, death certificate: the job is tried again after a delay"
+        let verdict = match (passed, proven, alone) {
+            (Sentence::Bury, _, _) => "crashed, death certificate: the job is to be buried",
+            (_, true, _) => "crashed, death certificate: the job is tried again after a delay",
+            (_, false, false) => {
+                "crashed, suspected with the jobs beside it: the job is tried again after a delay"
+            }
+            (_, false, true) => {
+                "crashed, suspected with the jobs beside it: the job is tried again after a delay, alone"
             }
         };
         let said = last_line.as_deref();
@@ -266,6 +269,7 @@ impl Master {
         let certificate = Certificate {
             job,
             deaths,
+            proven,
             tube: tube.to_owned(),
             handler: handler.clone(),
             sha256,
@@ -311,6 +315,7 @@ mod tests {
         Certificate {
             job,
             deaths,
+            proven: true,
             tube: "mail".into(),
             handler: "mailer".into(),
             sha256: "00".into(),
@@ -319,14 +324,6 @@ mod tests {
             last_line: None,
             at: "2026-11-22T12:00:00+00:00".into(),
         }
-    }
-
-    #[test]
-    fn a_job_is_delayed_after_each_death_and_condemned_at_the_limit() {
-        assert_eq!(sentence(1, 3, false), Sentence::Delay);
-        assert_eq!(sentence(2, 3, true), Sentence::Served);
-        assert_eq!(sentence(3, 3, true), Sentence::Bury);
-        assert_eq!(sentence(1, 1, false), Sentence::Bury);
     }
 
     #[test]

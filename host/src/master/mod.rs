@@ -10,7 +10,7 @@
 //! - [`rollout`]: how a generation takes over, and what a reload answers,
 //! - [`watch`]: reloading when the plugins change,
 //! - [`spawn`], [`processes`], [`link`], [`output`]: worker processes, their rows, links and output,
-//! - [`autopsy`]: what is learnt from a dead worker,
+//! - [`autopsy`], [`blame`]: what is learnt from a dead worker, and who is to blame,
 //! - [`capacity`]: pausing pools and changing their size,
 //! - [`breakers`], [`resting`]: pools whose handler fails again and again,
 //! - [`overrun`]: jobs that run too long in workers that do not see to it,
@@ -42,6 +42,7 @@ use crate::{
 
 mod adoption;
 mod autopsy;
+mod blame;
 pub mod breakers;
 mod capacity;
 pub mod children;

@@ -18,7 +18,7 @@ use super::{
     job::LentJob,
     lane::{Lane, Settler},
     settle::{Answer, Pending, Purpose, label},
-    suspicion::{self, Heeded},
+    suspicion::{self, Instead},
 };
 use crate::{
     config::RetrySource,
@@ -36,12 +36,13 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     // Not running yet: whatever happens before the handler begins is no fault of the job.
     let looked_ns = lane.enter(State::Settling, id.0, tube);
     log::set_job(Some(identify(shared, id)));
-    if let Some(heeded) = suspicion::heed(lane, shared, id) {
-        return lane
-            .claim_unopened()
-            .then(|| instead(lane, id, heeded, looked_ns))
-            .flatten();
-    }
+    let place = match suspicion::admit(lane, shared, id) {
+        Ok(place) => place,
+        Err(instead) => {
+            let pending = || settle_instead(lane, id, instead, looked_ns);
+            return lane.claim_unopened().then(pending).flatten();
+        }
+    };
     let at_most_once = asks_for_at_most_once(shared, body);
     if at_most_once && !delete_before_running(lane, id, looked_ns) {
         return None;
@@ -73,6 +74,8 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
         return None;
     }
     lane.pen().settling();
+    // Not before: whoever comes in now runs beside nobody.
+    drop(place);
     let (failure, wished_priority) = (failure(&outcome), outcome.priority);
     let answer = Answer::of(outcome, started_ns);
     if answer.failure().is_some() {
@@ -100,23 +103,18 @@ pub(super) fn identify(shared: &Shared, id: JobId) -> JobIdentity {
 }
 
 /// What is settled for a job that its handler is not given.
-fn instead(lane: &Lane, id: JobId, heeded: Heeded, started_ns: u64) -> Option<Pending> {
+fn settle_instead(lane: &Lane, id: JobId, instead: Instead, started_ns: u64) -> Option<Pending> {
     let answer = Answer::without_handler("not_executed", started_ns);
-    match heeded {
-        Heeded::Lost => {
+    match instead {
+        Instead::Lost => {
             answer.log_lost(lane);
             None
         }
-        Heeded::Instead {
+        Instead::Settle {
             disposition,
             priority,
-        } => Some(Pending::new(
-            id,
-            disposition,
-            priority,
-            Purpose::ServesDelay,
-            answer,
-        )),
+            purpose,
+        } => Some(Pending::new(id, disposition, priority, purpose, answer)),
     }
 }
 

@@ -14,7 +14,7 @@ use asynccall_client::{
 use tracing::warn;
 
 use super::{lane::Lane, tubes::Tubes};
-use crate::{ipc::row::monotonic_ns, observe::line::chain};
+use crate::{ipc::row::monotonic_ns, observe::line::chain, policy};
 
 /// What the queue server said of a job.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,15 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// What the policy reads of them.
+    pub(super) fn for_policy(&self, job: JobId) -> policy::Facts {
+        policy::Facts {
+            id: job.0,
+            attempt: self.attempt,
+            priority: self.priority,
+        }
+    }
+
     /// Whether half of the job's time is over.
     pub(super) fn wants_touch(&self, now_ns: u64) -> bool {
         now_ns >= self.deadline_ns.saturating_sub(nanoseconds(self.ttr) / 2)

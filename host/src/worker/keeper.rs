@@ -241,6 +241,7 @@ impl Keeper {
     /// No slot begins another reserve.
     fn go_quiet(&self) {
         self.shared.quiet.store(true, Ordering::Release);
+        self.shared.company.wake();
         self.unpark();
     }
 
@@ -260,12 +261,13 @@ impl Keeper {
 
     /// Ends the reserves that wait, where none is wanted; answers with when to look again, if not only after a ring.
     fn end_waiting_reserves(&mut self) -> io::Result<Option<Duration>> {
-        if self.shared.reserves() {
-            return Ok(None);
-        }
         // A slot says in its row what it is at before it looks whether it should ring; this is the other
         // half of that bargain.
         fence(Ordering::SeqCst);
+        self.wake_the_paused();
+        if self.shared.reserves() {
+            return Ok(None);
+        }
         let (mut all_ended, mut next) = (true, None);
         for lane in &self.lanes {
             let activity = lane.row().activity();
@@ -286,6 +288,13 @@ impl Keeper {
             self.say_quiet()?;
         }
         Ok(next)
+    }
+
+    /// Slots rest while a job of another one has to run alone, and go on afterwards.
+    fn wake_the_paused(&self) {
+        let all = self.lanes.iter().zip(&self.threads);
+        let paused = all.filter(|(lane, _)| lane.reserves() && lane.row().activity().state == State::Paused);
+        paused.for_each(|(_, thread)| thread.thread().unpark());
     }
 
     fn say_quiet(&mut self) -> io::Result<()> {

@@ -122,7 +122,16 @@ impl Lane {
 
     /// Whether the slot may reserve a job.
     pub(super) fn reserves(&self) -> bool {
-        self.shared.reserves() || (self.is_probing() && !self.shared.is_quiet())
+        let shared = &self.shared;
+        shared.reserves() || (self.is_probing() && !shared.is_quiet() && shared.company.is_open())
+    }
+
+    /// The same after taking the offer to try a job, if there is one. Called by the slot.
+    pub(super) fn takes_jobs(&self) -> bool {
+        if !self.shared.is_at_work() {
+            self.begin_probe();
+        }
+        self.reserves()
     }
 
     /// Whether the slot is to take one job although the pool rests.
@@ -130,12 +139,10 @@ impl Lane {
         self.probing.load(Ordering::Acquire)
     }
 
-    /// Takes the offer to try a job, if there is one. Called by the slot.
-    pub(super) fn begin_probe(&self) -> bool {
+    fn begin_probe(&self) {
         if self.shared.breaker.take_offer() {
             self.probing.store(true, Ordering::Release);
         }
-        self.is_probing()
     }
 
     /// Ends the slot's probe; `true` where there was one.
@@ -169,7 +176,7 @@ impl Lane {
         self.shared.scoreboard.delay_served(id.0, self.row);
     }
 
-    /// How often the job was released because its handler asked for a delay.
+    /// How often jobs were released without having failed.
     pub(super) fn delays(&self) -> &AskedDelays {
         self.shared.scoreboard.delays()
     }
@@ -241,6 +248,11 @@ impl Lane {
         self.change(Settler::Starting, Settler::Open)
     }
 
+    /// Whether a job has come whose handler has not begun, and the keeper lets it.
+    pub(super) fn is_starting(&self) -> bool {
+        self.settler.load(Ordering::Acquire) == Settler::Starting as u8
+    }
+
     /// The slot settles the job although its handler has not begun. `false` where the keeper has ended that.
     pub(super) fn claim_unopened(&self) -> bool {
         self.change(Settler::Starting, Settler::Slot)
@@ -289,6 +301,7 @@ impl Lane {
     pub(super) fn end_early(&self) {
         self.end_waiting();
         self.change(Settler::Starting, Settler::Ended);
+        self.shared.company.wake();
     }
 
     /// The connection, if nobody uses it now.

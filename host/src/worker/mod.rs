@@ -9,7 +9,7 @@
 //! - [`settle`]: telling the queue server, once, and what follows from its answer,
 //! - [`reconnect`]: how long a slot waits for the queue server,
 //! - [`recover`]: done jobs whose settlement was lost with a connection,
-//! - [`suspicion`], [`fatal`]: jobs that take workers down, and who was at fault,
+//! - [`suspicion`], [`company`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
 //! - [`errand`]: what takes that thread too long to do itself,
@@ -43,6 +43,7 @@ use crate::{
 };
 
 mod breaker;
+mod company;
 mod errand;
 mod execute;
 mod facts;
@@ -82,6 +83,7 @@ struct Shared {
     /// Slots may reserve: the generation has taken over, and the pool is not paused.
     at_work: AtomicBool,
     quiet: AtomicBool,
+    company: company::Company,
     executed: AtomicU64,
     limits: Limits,
     breaker: Breaker,
@@ -114,7 +116,7 @@ impl Shared {
 
     /// Whether slots may reserve further jobs.
     fn reserves(&self) -> bool {
-        self.is_at_work() && !self.is_quiet()
+        self.is_at_work() && !self.is_quiet() && self.company.is_open()
     }
 
     fn is_quiet(&self) -> bool {
@@ -237,6 +239,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         scoreboard,
         at_work: AtomicBool::new(false),
         quiet: AtomicBool::new(false),
+        company: company::Company::default(),
         executed: AtomicU64::new(0),
         limits: Limits {
             max_request: limits::with_jitter(pool.max_request),

@@ -67,9 +67,12 @@ pub(super) fn run(lane: &Lane) {
     let mut unsettled: Option<Unsettled> = None;
     let mut last_tries = LAST_TRIES;
     while !shared.is_quiet() || (unsettled.is_some() && last_tries > 0) {
-        if unsettled.is_none() && !shared.is_at_work() && !lane.begin_probe() {
+        if unsettled.is_none() && !lane.takes_jobs() {
             lane.enter(State::Paused, 0, None);
-            thread::park();
+            // Once more: whoever changes it wakes those that say that they are paused.
+            if !lane.reserves() && !shared.is_quiet() {
+                thread::park();
+            }
             continue;
         }
         last_tries -= u32::from(shared.is_quiet());

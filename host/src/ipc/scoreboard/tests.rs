@@ -125,6 +125,7 @@ fn a_suspect_is_delayed_once_for_each_death_and_then_buried() {
     suspects.put(Suspect {
         job: 7,
         deaths: 1,
+        alone: false,
         sentence: Sentence::Delay,
     });
     suspects.served(7);
@@ -135,6 +136,7 @@ fn a_suspect_is_delayed_once_for_each_death_and_then_buried() {
     suspects.put(Suspect {
         job: 7,
         deaths: 3,
+        alone: false,
         sentence: Sentence::Bury,
     });
     suspects.served(7);
@@ -143,6 +145,7 @@ fn a_suspect_is_delayed_once_for_each_death_and_then_buried() {
         Some(Suspect {
             job: 7,
             deaths: 3,
+            alone: false,
             sentence: Sentence::Bury
         })
     );

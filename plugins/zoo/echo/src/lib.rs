@@ -2,9 +2,9 @@
 //!
 //! A payload that is a map may ask, in this order, for: `leak_mib` (memory that it keeps for ever), `sleep_ms` (in steps of
 //! `progress_every_ms`, if given; it says after each that it gets on, and fails where it should give up), `until_cancelled`
-//! (true: it works until the host wants it to give up, and fails), `abort` (true: the process ends), `panic` (a text),
-//! `fail` (true or a text), `retry_in` (seconds), `bury` (a text). With `only_while`, a path, it gets all of that only
-//! while there is something at that path.
+//! (true: it works until the host wants it to give up, and fails), `abort` (true: the process ends by a signal), `exit` (the
+//! code with which the process ends), `panic` (a text), `fail` (true or a text), `retry_in` (seconds), `bury` (a text). With
+//! `only_while`, a path, it gets all of that only while there is something at that path.
 //!
 //! Its configuration may say how it checks itself.
 
@@ -52,6 +52,7 @@ struct Wishes {
     sleep_ms: u64,
     progress_every_ms: Option<u64>,
     abort: bool,
+    exit: Option<i32>,
     panic: Option<String>,
     fail: Option<Fail>,
     retry_in: Option<f64>,
@@ -115,6 +116,9 @@ fn grant(job: &Job, wishes: Wishes) -> Result<()> {
     }
     if wishes.abort {
         process::abort();
+    }
+    if let Some(code) = wishes.exit {
+        process::exit(code);
     }
     if let Some(text) = wishes.panic {
         panic!("{text}");
