@@ -32,6 +32,10 @@ fn a_paused_pool_ends_its_job_and_reserves_nothing_until_it_is_resumed() {
     let running = queue.put("t", r#"{"sleep_ms": 1000}"#);
     daemon.wait_until_running(running);
     assert_eq!(daemon.run(&["pause"]).succeeded().trim(), "paused: default");
+    // The answer does not wait for the workers: until then a reserve may still be waiting.
+    daemon.wait_for_status("the idle slot is paused", |status| {
+        slots(status).any(|slot| slot["state"] == "paused")
+    });
     let waiting = queue.put("t", "1");
     wait_until_paused(&daemon);
     assert_eq!(daemon.total("done"), 1, "what ran has ended");
