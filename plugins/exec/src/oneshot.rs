@@ -9,12 +9,16 @@ use std::{
 };
 
 use nix::poll::{PollFd, PollFlags};
-use plugin_api::{Error, Job, Result, serde_json::Value};
+use plugin_api::{
+    Error, Job, Result,
+    serde_json::{self, Value},
+    tracing::warn,
+};
 
 use crate::{
     config::{Limits, Verdicts},
     launch::Launch,
-    output::Output,
+    output::{LastWords, Output},
     pipe,
     process::{Ended, Process},
     spawn,
@@ -57,19 +61,15 @@ impl Oneshot {
             .start(job)
             .map_err(|source| Error::failed(format_args!("cannot run {}: {source}", self.launch)))?;
         let end = run.converse(job, self.limits)?;
-        let last_line = run.stderr.last_words();
+        let (name, said) = (&self.launch, run.stderr.last_words());
+        let timeout = self.limits.timeout.unwrap_or_default();
         match end {
-            End::Exited(status) => self.judge(status, last_line, run.result),
+            End::Exited(status) => self.judge(status, said, &run.result),
             End::TimedOut => Err(Error::exception(format_args!(
-                "{} ran longer than `timeout` ({:?}) and was ended{}",
-                self.launch,
-                self.limits.timeout.unwrap_or_default(),
-                said(last_line.as_deref()),
+                "{name} ran longer than `timeout` ({timeout:?}) and was ended{said}"
             ))),
             End::Cancelled => Err(Error::exception(format_args!(
-                "{} was ended because the host wants the job given up{}",
-                self.launch,
-                said(last_line.as_deref()),
+                "{name} was ended because the host wants the job given up{said}"
             ))),
         }
     }
@@ -104,58 +104,42 @@ impl Oneshot {
         })
     }
 
-    fn judge(&self, status: ExitStatus, last_line: Option<String>, result: Vec<u8>) -> Result {
-        let text = || match &last_line {
-            Some(line) => line.clone(),
-            None => format!("{} {}", self.launch, Ended(status)),
-        };
+    /// What an exit status means. A verdict that was asked for is given in the command's own words.
+    fn judge(&self, status: ExitStatus, said: LastWords, output: &[u8]) -> Result {
+        let ended = format!("{} {}", self.launch, Ended(status));
         let Some(code) = status.code() else {
-            let said = said(last_line.as_deref());
-            return Err(Error::exception(format_args!(
-                "{} {}{said}",
-                self.launch,
-                Ended(status)
-            )));
+            return Err(Error::exception(format_args!("{ended}{said}")));
         };
         if self.verdicts.done.contains(&code) {
-            return self.done(result);
+            return self.done(output);
         }
         if self.verdicts.bury.contains(&code) {
-            return Err(Error::bury(text()));
+            return Err(Error::bury(said.0.unwrap_or(ended)));
         }
         if self.verdicts.retry.contains(&code) {
-            return Err(Error::retry_in(self.verdicts.retry_delay, text()));
+            return Err(Error::retry_in(
+                self.verdicts.retry_delay,
+                said.0.unwrap_or(ended),
+            ));
         }
-        let said = said(last_line.as_deref());
-        Err(Error::failed(format_args!(
-            "{} {}{said}",
-            self.launch,
-            Ended(status)
-        )))
+        Err(Error::failed(format_args!("{ended}{said}")))
     }
 
     /// Standard output is the result: a JSON document as it is, anything else as text.
-    fn done(&self, output: Vec<u8>) -> Result {
-        if output.len() > self.limits.max_result {
-            plugin_api::tracing::warn!(
-                limit = self.limits.max_result,
-                "the result is left out: `max_result_bytes` is reached"
-            );
+    fn done(&self, output: &[u8]) -> Result {
+        let limit = self.limits.max_result;
+        if output.len() > limit {
+            warn!(limit, "the result is left out: `max_result_bytes` is reached");
             return Ok(().into());
         }
-        let text = String::from_utf8_lossy(&output);
+        let text = String::from_utf8_lossy(output);
         let text = text.trim();
         if text.is_empty() {
             return Ok(().into());
         }
-        let value = plugin_api::serde_json::from_str(text);
+        let value = serde_json::from_str(text);
         Ok(value.unwrap_or_else(|_| Value::from(text)).into())
     }
-}
-
-/// A line of the command's own, behind our words.
-fn said(line: Option<&str>) -> String {
-    line.map_or_else(String::new, |line| format!(": {line}"))
 }
 
 /// A command that runs.

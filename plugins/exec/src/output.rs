@@ -1,6 +1,7 @@
 //! What a child writes to standard output and error: lines for the log, and the last one for an error text.
 
 use std::{
+    fmt::{self, Display, Formatter},
     fs::File,
     io::{self, Read},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -67,10 +68,23 @@ impl Output {
     }
 
     /// Reads what a child that has ended left behind, and answers with its last line.
-    pub(crate) fn last_words(&mut self) -> Option<String> {
+    pub(crate) fn last_words(&mut self) -> LastWords {
         self.read();
         self.lines.finish();
-        self.lines.last().map(str::to_owned)
+        LastWords(self.lines.last().map(str::to_owned))
+    }
+}
+
+/// The last line that says something. Its `Display` goes behind our own words: a colon and the line, or nothing.
+#[derive(Debug)]
+pub(crate) struct LastWords(pub(crate) Option<String>);
+
+impl Display for LastWords {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(line) => write!(f, ": {line}"),
+            None => Ok(()),
+        }
     }
 }
 

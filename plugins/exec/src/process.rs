@@ -20,6 +20,8 @@ use nix::{
 /// The longest time between two looks at a process that is to end. The first ones follow faster: most are about to.
 const LOOK: Duration = Duration::from_millis(5);
 const FIRST_LOOK: Duration = Duration::from_micros(50);
+/// How long a child may take from closing its pipes to its end.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// A child that leads a process group. It does not outlive this value, nor does what is in its group.
 #[derive(Debug)]
@@ -63,6 +65,11 @@ impl Process {
             thread::sleep(left.min(look));
             look = (look * 2).min(LOOK);
         }
+    }
+
+    /// Waits a moment for a child that seems to be about to end: how it does is worth that.
+    pub(crate) fn wait_a_moment(&self) -> bool {
+        self.wait_until(Instant::now() + MOMENT)
     }
 
     /// Tells the group to end.

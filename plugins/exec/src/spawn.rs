@@ -30,7 +30,6 @@ use std::{
 };
 
 use nix::{
-    fcntl::{FcntlArg, fcntl},
     libc,
     sys::{prctl::set_pdeathsig, signal::Signal},
     unistd::{getpid, getppid},
@@ -40,8 +39,6 @@ use nix::{
 pub(crate) const CHILD_READS: RawFd = 3;
 /// Where a child writes messages.
 pub(crate) const CHILD_WRITES: RawFd = 4;
-/// Descriptors that are passed on are first moved up to here, so that taking one's place cannot close another.
-const ABOVE: RawFd = 10;
 
 /// The child's ends of its link.
 pub(crate) struct Ends {
@@ -61,7 +58,8 @@ pub(crate) struct Ends {
 pub(crate) fn spawn(command: &mut Command, ends: Option<Ends>) -> io::Result<Child> {
     // std's own pipe, by which it learns that exec failed, must not get one of the two numbers: what takes its
     // place in the child would cut it off.
-    let _places = occupy(CHILD_WRITES)?;
+    let _places = occupy()?;
+    // Taking the place of one end must not close the other.
     let ends = match ends {
         Some(Ends { reads, writes }) => {
             Some([(move_up(&reads)?, CHILD_READS), (move_up(&writes)?, CHILD_WRITES)])
@@ -90,35 +88,26 @@ pub(crate) fn spawn(command: &mut Command, ends: Option<Ends>) -> io::Result<Chi
     unsafe { command.pre_exec(prepare) }.spawn()
 }
 
-fn move_up(descriptor: &OwnedFd) -> io::Result<File> {
-    let number = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(ABOVE))?;
-    own(number)
+/// The same open file under a number that no message descriptor of the child has.
+fn move_up(descriptor: &OwnedFd) -> io::Result<OwnedFd> {
+    let mut held = Vec::new();
+    loop {
+        let copy = descriptor.try_clone()?;
+        if copy.as_raw_fd() > CHILD_WRITES {
+            return Ok(copy);
+        }
+        held.push(copy);
+    }
 }
 
-/// Opens files until every number from 3 to `last` is in use, and answers with those that had to be opened.
-fn occupy(last: RawFd) -> io::Result<Vec<File>> {
-    let null = File::open("/dev/null")?;
+/// Opens files until every number up to that of the child's last message descriptor is in use.
+fn occupy() -> io::Result<Vec<File>> {
     let mut opened = Vec::new();
     loop {
-        let number = fcntl(&null, FcntlArg::F_DUPFD_CLOEXEC(CHILD_READS))?;
-        let file = own(number)?;
-        if number > last {
-            break;
+        let file = File::open("/dev/null")?;
+        if file.as_raw_fd() > CHILD_WRITES {
+            return Ok(opened);
         }
         opened.push(file);
     }
-    if null.as_raw_fd() <= last {
-        opened.push(null);
-    }
-    Ok(opened)
-}
-
-/// Takes a number that fcntl has just made.
-fn own(number: RawFd) -> io::Result<File> {
-    use std::os::fd::FromRawFd;
-    if number < 0 {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
-    }
-    // SAFETY: fcntl made a new descriptor of this number, so nothing else owns it.
-    Ok(unsafe { File::from_raw_fd(number) })
 }

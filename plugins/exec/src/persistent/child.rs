@@ -25,8 +25,6 @@ use crate::{
 /// How often a running job is asked whether it was cancelled, and a child whether it has ended although something
 /// that it started holds its link open.
 const TICK: Duration = Duration::from_millis(100);
-/// A child that has closed its link is about to end, and how it ends is worth a moment.
-const LAST_MOMENTS: Duration = Duration::from_secs(1);
 /// A buffer that has grown beyond this is not kept for the next job, in bytes.
 const KEPT: usize = 256 * 1024;
 
@@ -218,11 +216,11 @@ impl Child {
     /// The child has ended, or does now.
     fn ended(&mut self, stage: Stage, limits: Limits) -> Failure {
         if matches!(stage, Stage::Works | Stage::Asked(_)) {
-            self.process.wait_until(Instant::now() + LAST_MOMENTS);
+            self.process.wait_a_moment();
         }
         let has_ended = self.process.has_ended();
         let status = self.process.end();
-        let (name, said) = (&self.name, said(&mut self.output));
+        let (name, said) = (&self.name, self.output.last_words());
         let error = match (stage, status) {
             (Stage::Asked(Why::TimedOut) | Stage::Told(Why::TimedOut), _) => {
                 let timeout = limits.timeout.unwrap_or_default();
@@ -250,13 +248,7 @@ impl Child {
     /// The child does not keep to the protocol: nobody knows what it would do next.
     fn broken(&mut self, error: &dyn std::error::Error) -> Failure {
         let _ = self.process.end();
-        let (name, said) = (&self.name, said(&mut self.output));
+        let (name, said) = (&self.name, self.output.last_words());
         Failure::Broken(Error::exception(format_args!("{name} was killed: {error}{said}")))
     }
-}
-
-/// The last line of a child that has ended, behind our words.
-pub(super) fn said(output: &mut Output) -> String {
-    let line = output.last_words();
-    line.map_or_else(String::new, |line| format!(": {line}"))
 }

@@ -7,21 +7,18 @@ use std::{
 };
 
 use super::{
-    child::{Child, said},
+    child::Child,
     link::{Link, LinkError},
 };
 use crate::{
     config::Limits,
     launch::Launch,
     message::{self, HelloError, Wants},
-    output::Output,
+    output::{LastWords, Output},
     pipe,
     process::{Ended, Process},
     spawn,
 };
-
-/// A child that has closed its link is about to end, and how it ends is worth a moment.
-const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
 /// Why a child could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +29,7 @@ pub(super) enum StartError {
     Unusable {
         name: String,
         reason: Reason,
-        /// Its last line, with a colon in front; empty where there is none.
-        said: String,
+        said: LastWords,
     },
     #[error("the thread that starts children has ended")]
     NoNursery,
@@ -68,7 +64,7 @@ pub(super) fn start(
         Ok(wants) => Ok(Child::new(process, link, output, wants, name)),
         Err(reason) => {
             let _ = process.end();
-            let said = said(&mut output);
+            let said = output.last_words();
             Err(StartError::Unusable { name, reason, said })
         }
     }
@@ -108,7 +104,7 @@ fn greet(
             Ok(wants)
         }
         Ok(false) => Err(Reason::Late(time)),
-        Err(LinkError::Closed) if process.wait_until(Instant::now() + LAST_MOMENTS) => {
+        Err(LinkError::Closed) if process.wait_a_moment() => {
             let status = process.end().map_err(LinkError::from)?;
             Err(Reason::Ended(Ended(status)))
         }
