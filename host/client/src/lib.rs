@@ -8,7 +8,7 @@
 //! - [`connection`]: a blocking connection over TCP or a Unix socket, which pairs every command with its reply.
 //! - [`payload`]: what the body of a job means: JSON and PHP's `serialize()`.
 //! - [`call`]: a call of the PHP library with all its parameters, and the message that it becomes.
-//! - [`producer`]: puts calls and jobs of any kind; [`asynchronous`] does so on tokio (feature `tokio`).
+//! - [`producer`]: puts calls and jobs of any kind; `asynchronous` does so on tokio (feature `tokio`).
 //!
 //! A producer needs [`Client`], [`Call`] and a [`tube`]:
 //!

@@ -1,4 +1,4 @@
-//! Putting jobs: the blocking [`Client`], and what it shares with the [asynchronous one](crate::asynchronous).
+//! Putting jobs: the blocking [`Client`], and what it shares with the one on tokio (`asynchronous`).
 //!
 //! Owns the reconnecting, the batches and the account of what became of each job. What a call means is
 //! [`crate::call`]'s. Pure parts: `batch`, which knows what to send next and what every reply is about.
