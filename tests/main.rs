@@ -17,6 +17,7 @@ mod confinement;
 mod crash_loops;
 mod exec;
 mod handover;
+mod http;
 mod lifecycle;
 mod limits;
 mod logs;

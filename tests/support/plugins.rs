@@ -17,13 +17,14 @@ use serde_json::Value;
 use super::skip;
 
 /// The packages whose libraries the tests load.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
     "zoo-diary",
     "zoo-echo",
     "zoo-loud",
     "zoo-pair",
     "zoo-stillborn",
     "asynccall-exec",
+    "asynccall-http",
     "asynccall-mailer",
 ];
 
