@@ -28,6 +28,7 @@ mod outcomes;
 mod payloads;
 mod plugins;
 mod poison;
+mod pools;
 mod privileges;
 mod process_one;
 mod progress;

@@ -194,3 +194,99 @@ fn a_handler_that_asks_for_another_try_is_not_cut_off_by_max_attempts() {
     let job = queue.put("t", wish.to_string());
     Released(50, 50).assert_of(job, &wish, &queue, &daemon);
 }
+
+/// Settles one job of a daemon of its own as a row of the PHP library's table says, with the priority that it had.
+#[track_caller]
+fn row(flags: &[&str], message: Value, fate: Fate) {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = Host::new(&queue).plugin("echo").tube("t");
+    let daemon = flags.iter().fold(host, |host, flag| host.flag(flag)).start();
+    let job = queue.put("t", message.to_string());
+    fate.assert_of(job, &message, &queue, &daemon);
+    if let Some(job) = queue.job(job) {
+        assert_eq!(job.pri, PRIORITY, "{message}");
+    }
+}
+
+#[test]
+fn a_result_is_deleted() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    let job = queue.put(
+        "t",
+        r#"{"retryIntervalTime": 70, "retryStopAt": "2001-01-01 00:00:00"}"#,
+    );
+    let line = daemon.wait_for_settled(job);
+    assert!(line.contains("outcome=done settled=delete "), "{line}");
+    queue.wait_until_gone(job);
+}
+
+#[test]
+fn a_failure_without_an_interval_is_buried() {
+    row(&[], json!({"fail": true, "retryIntervalTime": 0}), Buried);
+}
+
+#[test]
+fn a_failure_with_an_interval_is_released_with_it_where_there_is_no_end() {
+    row(
+        &[],
+        json!({"fail": true, "retryIntervalTime": 70}),
+        Released(70, 70),
+    );
+}
+
+#[test]
+fn a_failure_with_an_interval_is_released_with_it_until_the_end() {
+    let message = json!({"fail": true, "retryIntervalTime": 70, "retryStopAt": "2099-12-31 23:59:59"});
+    row(&[], message, Released(70, 70));
+}
+
+/// An end that is over, and what PHP takes for one.
+const OVER: [&str; 3] = ["2001-01-01 00:00:00", "", "2099-13-45"];
+
+#[test]
+fn a_failure_behind_the_end_is_deleted_with_a_warning() {
+    for end in OVER {
+        row(
+            &[],
+            json!({"fail": true, "retryIntervalTime": 70, "retryStopAt": end}),
+            Deleted,
+        );
+    }
+}
+
+#[test]
+fn a_failure_behind_the_end_is_buried_where_the_pool_wants_that() {
+    for end in OVER {
+        let message = json!({"fail": true, "retryIntervalTime": 70, "retryStopAt": end});
+        row(&["--retry-expired=bury"], message, Buried);
+    }
+}
+
+#[test]
+fn an_exception_without_error_retry_is_buried() {
+    row(&[], json!({"panic": "no", "errorRetry": false}), Buried);
+}
+
+#[test]
+fn an_exception_with_error_retry_is_released_for_ten_seconds_for_ever() {
+    let flags = ["--max-attempts=1"];
+    row(
+        &flags,
+        json!({"panic": "no", "errorRetry": true}),
+        Released(10, 10),
+    );
+    row(&flags, json!({"panic": "no", "errorRetry": 1}), Released(10, 10));
+}
+
+#[test]
+fn a_body_that_is_empty_or_cannot_be_read_is_buried() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").start();
+    for body in ["", "a:1:{i:0;", "neither JSON nor serialize()"] {
+        let job = queue.put("t", body);
+        let line = daemon.wait_for_settled(job);
+        assert!(line.contains("settled=bury"), "{body}: {line}");
+        assert_eq!(queue.wait_for(job, JobState::Buried).pri, PRIORITY);
+    }
+}

@@ -46,6 +46,7 @@ fn the_status_has_exactly_the_documented_shape() {
         ],
         "pools": [{
             "name": "text",
+            "server": "text",
             "tubes": ["text"],
             "handler": "text",
             "workers": [{

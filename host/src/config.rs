@@ -29,7 +29,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use asynccall_client::tube::TubeNaming;
+use asynccall_client::{
+    connection::{Address, AddressError},
+    tube::TubeNaming,
+};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
@@ -50,7 +53,7 @@ pub enum Purpose {
 /// The whole configuration of a daemon. Every value is within its bounds and every path is absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// The beanstalkd server.
+    /// The beanstalkd server of every pool that names no other.
     pub queue: Queue,
     /// What to load.
     pub plugins: Plugins,
@@ -62,7 +65,7 @@ pub struct Config {
     pub daemon: Daemon,
 }
 
-/// `[queue]`: the beanstalkd server.
+/// `[queue]` or `[pool.queue]`: a beanstalkd server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
@@ -72,6 +75,26 @@ pub struct Queue {
     pub port: u16,
     /// How long a connection may take to be made. Written in seconds.
     pub connect_timeout: Duration,
+}
+
+impl Queue {
+    /// Where to connect to.
+    ///
+    /// # Errors
+    /// None for a queue that was validated.
+    pub fn address(&self) -> Result<Address, AddressError> {
+        Address::from_host_and_port(&self.host, self.port)
+    }
+}
+
+/// `host:port` or `unix:PATH`, as logs and `status` name the server.
+impl fmt::Display for Queue {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address() {
+            Ok(address) => address.fmt(out),
+            Err(_) => out.write_str(&self.host),
+        }
+    }
 }
 
 /// `[plugins]`: what to load.
@@ -138,6 +161,8 @@ pub struct Pool {
     pub name: String,
     /// Tubes by the name that producers give, each once, at least one.
     pub tubes: Vec<String>,
+    /// The beanstalkd server that they are on.
+    pub queue: Queue,
     /// Under which names the tubes are watched; fit for each of them.
     #[serde(serialize_with = "as_text")]
     pub tube_naming: TubeNaming,
@@ -175,6 +200,8 @@ pub struct Pool {
     pub cron: Duration,
     /// Who decides about the retry of a failed job.
     pub retry: RetrySource,
+    /// What becomes of a failed job whose message says that the time for retries is over.
+    pub retry_expired: Expired,
     /// Attempts after which a failing job is buried, at least 1.
     pub max_attempts: u32,
     /// Delays between attempts.
@@ -203,6 +230,16 @@ pub enum RetrySource {
     Message,
     /// The pool's back-off alone.
     Pool,
+}
+
+/// What becomes of a failed job whose message says that the time for retries is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expired {
+    /// It is deleted with a warning, as the PHP library does it.
+    Delete,
+    /// It is buried, for a person to look at.
+    Bury,
 }
 
 /// `[pool.backoff]`: the delay before each new attempt, `first × factor^n` up to `max`, less a random part.

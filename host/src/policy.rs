@@ -21,7 +21,7 @@ use std::{
 use asynccall_client::payload::{Flag, RetryFields};
 use jiff::{Timestamp, Zoned, civil};
 
-use crate::config::{Backoff, Pool, RetrySource};
+use crate::config::{Backoff, Expired, Pool, RetrySource};
 
 /// How the handler answered, if not with success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct Facts {
 pub struct Settings {
     /// Whether the message's retry fields count.
     pub source: RetrySource,
+    /// What becomes of a failed job whose message says that the time for retries is over.
+    pub expired: Expired,
     /// Delays where nobody asked for one.
     pub backoff: Backoff,
     /// How many tries there are where nobody said when to end.
@@ -65,6 +67,7 @@ impl Settings {
     pub fn of(pool: &Pool) -> Settings {
         Settings {
             source: pool.retry,
+            expired: pool.retry_expired,
             backoff: pool.backoff,
             max_attempts: pool.max_attempts,
         }
@@ -138,7 +141,7 @@ pub fn decide(
         }
         Failure::TimedOut => of_pool(facts, settings),
         Failure::Failed | Failure::Exception => {
-            of_message(failure, message, now).unwrap_or_else(|| of_pool(facts, settings))
+            of_message(failure, message, settings.expired, now).unwrap_or_else(|| of_pool(facts, settings))
         }
     }
 }
@@ -168,7 +171,12 @@ pub fn without_proof(facts: Facts, settings: &Settings) -> Disposition {
 }
 
 /// The wish of the message, where it carries the field that this failure asks for.
-fn of_message(failure: Failure, message: &RetryFields<'_>, now: &Zoned) -> Option<Disposition> {
+fn of_message(
+    failure: Failure,
+    message: &RetryFields<'_>,
+    expired: Expired,
+    now: &Zoned,
+) -> Option<Disposition> {
     if failure == Failure::Exception {
         return Some(match message.error_retry.as_ref()? {
             Flag::False => Disposition::new(Action::Bury, "errorRetry is false"),
@@ -190,13 +198,14 @@ fn of_message(failure: Failure, message: &RetryFields<'_>, now: &Zoned) -> Optio
     let Some(text) = &message.retry_stop_at else {
         return Some(Disposition::new(release, "retryIntervalTime"));
     };
+    let end = match expired {
+        Expired::Delete => Action::Delete,
+        Expired::Bury => Action::Bury,
+    };
     Some(match stop_at(text, now) {
-        StopAt::Time(end) if now.timestamp() <= end => Disposition::new(release, "retryIntervalTime"),
-        StopAt::Time(_) => Disposition::new(Action::Delete, format!("retryStopAt `{}` is over", text.trim())),
-        StopAt::Never => Disposition::new(
-            Action::Delete,
-            format!("retryStopAt `{}` is no date", text.trim()),
-        ),
+        StopAt::Time(over) if now.timestamp() <= over => Disposition::new(release, "retryIntervalTime"),
+        StopAt::Time(_) => Disposition::new(end, format!("retryStopAt `{}` is over", text.trim())),
+        StopAt::Never => Disposition::new(end, format!("retryStopAt `{}` is no date", text.trim())),
         StopAt::Unreadable => Disposition::new(
             Action::Bury,
             format!(

@@ -204,24 +204,25 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --port <N>     beanstalkd's port [default: 11300]
 
     Pool:
-          --tube <NAME>          tube to consume; repeatable [default: async_call_test]
-          --tube-naming <WORD>   names to watch a tube under, its own (plain) or the PHP client's: both, plain, crc32 [default: both]
-          --handler <NAME>       handler of the jobs; needed if several are loaded
-          --worker-num <N>       worker processes [default: 1]
-          --max-unavailable <N>  workers that are replaced at one time, each going on until its successor is ready [default: 1]
-          --slots <N>            jobs at once in one worker [default: 1]
-          --reserve-timeout <N>  longest wait of one reserve [default: 2 s]
-          --max-request <N>      jobs after which a worker is replaced; 0 = never [default: 1000]
-          --min-lifetime <N>     age before which `max-request` replaces no worker [default: 60 s]
-          --max-age <N>          age at which a worker is replaced; 0 = never [default: 0 s]
-          --memory-soft <N>      resident MiB at which a worker is replaced after its job; 0 = never [default: 0]
-          --memory-hard <N>      resident MiB at which a worker is ended and its jobs given back; 0 = never [default: 0]
-          --max-runtime <N>      how long a job may run, from its last reported progress on; 0 = without limit [default: 3600 s]
-          --cancel-grace <N>     time between asking a job past `max-runtime` to give up and giving it back [default: 10 s]
-          --cron <N>             period of each worker's periodic work [default: 200 ms]
-          --retry <WORD>         who decides on a retry, the job's message before the pool or the pool alone: message, pool [default: message]
-          --max-attempts <N>     attempts after which a failing job is buried [default: 25]
-          --max-crashes <N>      workers that one job may take down before it is buried [default: 3]
+          --tube <NAME>           tube to consume; repeatable [default: async_call_test]
+          --tube-naming <WORD>    names to watch a tube under, its own (plain) or the PHP client's: both, plain, crc32 [default: both]
+          --handler <NAME>        handler of the jobs; needed if several are loaded
+          --worker-num <N>        worker processes [default: 1]
+          --max-unavailable <N>   workers that are replaced at one time, each going on until its successor is ready [default: 1]
+          --slots <N>             jobs at once in one worker [default: 1]
+          --reserve-timeout <N>   longest wait of one reserve [default: 2 s]
+          --max-request <N>       jobs after which a worker is replaced; 0 = never [default: 1000]
+          --min-lifetime <N>      age before which `max-request` replaces no worker [default: 60 s]
+          --max-age <N>           age at which a worker is replaced; 0 = never [default: 0 s]
+          --memory-soft <N>       resident MiB at which a worker is replaced after its job; 0 = never [default: 0]
+          --memory-hard <N>       resident MiB at which a worker is ended and its jobs given back; 0 = never [default: 0]
+          --max-runtime <N>       how long a job may run, from its last reported progress on; 0 = without limit [default: 3600 s]
+          --cancel-grace <N>      time between asking a job past `max-runtime` to give up and giving it back [default: 10 s]
+          --cron <N>              period of each worker's periodic work [default: 200 ms]
+          --retry <WORD>          who decides on a retry, the job's message before the pool or the pool alone: message, pool [default: message]
+          --retry-expired <WORD>  what becomes of a failed job whose message's `retryStopAt` is over: delete, bury [default: delete]
+          --max-attempts <N>      attempts after which a failing job is buried [default: 25]
+          --max-crashes <N>       workers that one job may take down before it is buried [default: 3]
 
     Daemon:
           --daemonize[=<true|false>]  run in the background

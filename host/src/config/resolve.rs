@@ -52,10 +52,11 @@ pub(super) fn resolve_for(
 
     // The strongest layer first.
     let layers = [&typed.flags, &typed.environment, &file.shared];
-    let pools = pools(&typed, &file.pools, &mut report)?;
+    let shared_queue = object(Section::Queue, &layers);
+    let pools = pools(&typed, &file.pools, &shared_queue, &mut report)?;
     check::slots(&pools, &layers[..2], &file.pools, &mut report);
     let handlers = handlers(&file, &typed, &texts.handlers, &mut report);
-    let queue = build(Section::Queue, object(Section::Queue, &layers))?;
+    let queue = build(Section::Queue, shared_queue)?;
     let plugins = build(Section::Plugins, object(Section::Plugins, &layers))?;
     let daemon: Daemon = build(Section::Daemon, daemon(sources, &layers))?;
     check::plugins(&plugins, purpose, &layers, &mut report);
@@ -73,7 +74,12 @@ pub(super) fn resolve_for(
 }
 
 /// The pools, each from the layers that speak of it.
-fn pools(typed: &Typed, in_file: &[PoolLayer], report: &mut Report) -> Result<Vec<Pool>, ConfigErrors> {
+fn pools(
+    typed: &Typed,
+    in_file: &[PoolLayer],
+    shared_queue: &Map<String, Value>,
+    report: &mut Report,
+) -> Result<Vec<Pool>, ConfigErrors> {
     let only = PoolLayer {
         settings: Layer::default(),
         place: Place::Unset("pool".to_owned()),
@@ -97,13 +103,24 @@ fn pools(typed: &Typed, in_file: &[PoolLayer], report: &mut Report) -> Result<Ve
         let layers = [&typed.flags, &typed.environment, &pool.settings];
         let mut settings = object(Section::Pool, &layers);
         for (key, section) in TABLES_OF_A_POOL {
-            settings.insert(key.to_owned(), Value::Object(object(section, &layers)));
+            let mut table = object(section, &layers);
+            if section == Section::PoolQueue {
+                fill(&mut table, shared_queue);
+            }
+            settings.insert(key.to_owned(), Value::Object(table));
         }
         let built: Pool = build(Section::Pool, settings)?;
         check::pool(&built, &layers, report);
         Ok(built)
     });
     pools.collect()
+}
+
+/// Takes from `shared` what `table` leaves open.
+fn fill(table: &mut Map<String, Value>, shared: &Map<String, Value>) {
+    for (key, value) in table.iter_mut().filter(|(_, value)| value.is_null()) {
+        *value = shared.get(key).cloned().unwrap_or_default();
+    }
 }
 
 /// The daemon's settings, with the default of the pid file, which depends on user and environment.

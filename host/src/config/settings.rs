@@ -8,7 +8,7 @@ use Kind::{
     Account, Duration, HandlerFiles, Host, Integer, LogFilter, Name, Number, OneOf, Path, PathList, PidFile,
     PluginList, Switch, Text, TubeList,
 };
-use Section::{Backoff, Breaker, Daemon, Invocation, Plugins, Pool, Queue, Rlimits};
+use Section::{Backoff, Breaker, Daemon, Invocation, Plugins, Pool, PoolQueue, Queue, Rlimits};
 use Unit::{Milliseconds, Seconds};
 
 /// Which table of the file, and which struct of [`super::Config`], a setting belongs to.
@@ -22,6 +22,8 @@ pub(crate) enum Section {
     Plugins,
     /// `[[pool]]`
     Pool,
+    /// `[pool.queue]`
+    PoolQueue,
     /// `[pool.backoff]`
     Backoff,
     /// `[pool.breaker]`
@@ -40,6 +42,7 @@ impl Section {
             Queue => "queue",
             Plugins => "plugins",
             Pool => "pool",
+            PoolQueue => "pool.queue",
             Backoff => "pool.backoff",
             Breaker => "pool.breaker",
             Rlimits => "pool.rlimits",
@@ -61,20 +64,20 @@ impl Section {
             Invocation => "Configuration",
             Queue => "Queue",
             Plugins => "Plugins",
-            Pool | Backoff | Breaker | Rlimits => "Pool",
+            Pool | PoolQueue | Backoff | Breaker | Rlimits => "Pool",
             Daemon => "Daemon",
         }
     }
 
     /// Whether the setting belongs to one pool, of which the file may have several.
     pub(crate) const fn is_of_a_pool(self) -> bool {
-        matches!(self, Pool | Backoff | Breaker | Rlimits)
+        matches!(self, Pool | PoolQueue | Backoff | Breaker | Rlimits)
     }
 }
 
 /// The tables inside of a pool's, by their key there.
-pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 3] =
-    [("backoff", Backoff), ("breaker", Breaker), ("rlimits", Rlimits)];
+pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 4] =
+    [("queue", PoolQueue), ("backoff", Backoff), ("breaker", Breaker), ("rlimits", Rlimits)];
 
 /// The unit in which a duration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,11 +281,18 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "period of each worker's periodic work").flag("cron").php("cron"),
     Setting::new(Pool, "retry", OneOf(&["message", "pool"]), "message",
         "who decides on a retry, the job's message before the pool or the pool alone").flag("retry"),
+    Setting::new(Pool, "retry_expired", OneOf(&["delete", "bury"]), "delete",
+        "what becomes of a failed job whose message's `retryStopAt` is over").flag("retry-expired"),
     Setting::new(Pool, "max_attempts", Integer { min: 1, max: u32::MAX as u64 }, "25",
         "attempts after which a failing job is buried").flag("max-attempts"),
 
     Setting::new(Pool, "max_crashes", Integer { min: 1, max: u32::MAX as u64 }, "3",
         "workers that one job may take down before it is buried").flag("max-crashes"),
+
+    Setting::new(PoolQueue, "host", Host, "", "another beanstalkd for this pool; what is not set here is as in `[queue]`"),
+    Setting::new(PoolQueue, "port", Integer { min: 1, max: 65535 }, "", "its port"),
+    Setting::new(PoolQueue, "connect_timeout", Duration { unit: Seconds, min: 1, max: 300 }, "",
+        "how long a connection to it may take to be made"),
 
     Setting::new(Backoff, "first", Duration { unit: Seconds, min: 0, max: 365 * DAY }, "10",
         "delay after a job's first failure"),

@@ -15,6 +15,7 @@ use crate::{config, observe, plugin::stage::StagedRef};
 
 pub mod delays;
 pub mod descriptors;
+pub mod job_key;
 pub mod row;
 pub mod scoreboard;
 pub mod streaks;
@@ -24,7 +25,7 @@ pub mod suspects;
 ///
 /// A worker is started from the binary that its master executes. Only a master that was restarted with another
 /// binary may have workers of another version.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Everything that a worker needs to know, sent once as the first message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,8 +36,6 @@ pub struct Setup {
     pub nr: u32,
     /// The generation that it belongs to.
     pub generation: u64,
-    /// The queue server.
-    pub queue: config::Queue,
     /// The pool that it works for.
     pub pool: config::Pool,
     /// Name of the handler of the pool.

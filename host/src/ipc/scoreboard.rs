@@ -3,7 +3,8 @@
 //! The master creates it and lends its rows to slots; see [`super::row`]. Beside
 //! the rows it holds which jobs count as running, which are under suspicion,
 //! which were released without having failed, and how often in a row the
-//! handlers of pools have failed.
+//! handlers of pools have failed. In all of that a job stands under its key
+//! ([`super::job_key`]); a row has its plain id.
 #![allow(
     unsafe_code,
     reason = "memory shared between processes; each block carries its argument"

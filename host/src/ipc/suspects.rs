@@ -28,7 +28,7 @@ pub enum Sentence {
 /// A job under suspicion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspect {
-    /// The job's id.
+    /// The job's key ([`super::job_key`]).
     pub job: u64,
     /// How many workers the master saw it take down, or die while it ran beside others.
     pub deaths: u32,

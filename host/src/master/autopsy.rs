@@ -29,6 +29,7 @@ use super::{
     processes::Process,
 };
 use crate::ipc::{
+    job_key::ServerMark,
     row::{Activity, Counts, Row, State},
     suspects::{Sentence, Suspect},
 };
@@ -41,6 +42,8 @@ const FILE: &str = "deaths.json";
 /// Why a job is under suspicion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Certificate {
+    /// The address of its queue server.
+    pub(super) server: String,
     /// The job's id.
     pub(super) job: u64,
     /// How many workers it has taken down, or was running in when they died, this one included.
@@ -61,6 +64,13 @@ pub(super) struct Certificate {
     pub(super) last_line: Option<String>,
     /// When the master saw it, RFC 3339.
     pub(super) at: String,
+}
+
+impl Certificate {
+    /// What the job is called on the scoreboard.
+    fn key(&self) -> u64 {
+        ServerMark::of(&self.server).key(self.job)
+    }
 }
 
 /// The certificates of the jobs that are under suspicion now.
@@ -84,7 +94,7 @@ impl Certificates {
 
     fn add(&mut self, certificate: Certificate, is_suspect: impl Fn(u64) -> bool) {
         self.list
-            .retain(|known| known.job != certificate.job && is_suspect(known.job));
+            .retain(|known| known.key() != certificate.key() && is_suspect(known.key()));
         self.list.push(certificate);
     }
 
@@ -126,7 +136,7 @@ impl Master {
         for certificate in self.certificates.iter() {
             let max_crashes = self.max_crashes(&certificate.handler);
             suspects.put(Suspect {
-                job: certificate.job,
+                job: certificate.key(),
                 deaths: certificate.deaths,
                 alone: runs_alone(certificate.deaths, max_crashes),
                 sentence: sentence(certificate.deaths, max_crashes, certificate.proven, false),
@@ -244,14 +254,15 @@ impl Master {
     ) {
         let scoreboard = &self.processes.scoreboard;
         let job = activity.job;
-        let known = scoreboard.suspects().find(job);
+        let key = ServerMark::of(&process.server).key(job);
+        let known = scoreboard.suspects().find(key);
         let deaths = known.map_or(0, |suspect| suspect.deaths) + 1;
         let max_crashes = self.max_crashes(&process.handler);
         // A slot that met the job already has served its delay and taken the mark away.
         let passed = sentence(deaths, max_crashes, proven, !scoreboard.is_marked_running(row));
         let alone = runs_alone(deaths, max_crashes);
         scoreboard.suspects().put(Suspect {
-            job,
+            job: key,
             deaths,
             alone,
             sentence: passed,
@@ -294,6 +305,7 @@ impl Master {
             "{verdict}"
         );
         let certificate = Certificate {
+            server: process.server.clone(),
             job,
             deaths,
             proven,
@@ -307,7 +319,7 @@ impl Master {
         };
         let suspects = self.processes.scoreboard.suspects();
         self.certificates
-            .add(certificate, |job| suspects.find(job).is_some());
+            .add(certificate, |key| suspects.find(key).is_some());
         if let Err(error) = self.certificates.save(&self.places.state_dir) {
             warn!(error = %error, "cannot keep the death certificate");
         }
@@ -340,6 +352,7 @@ mod tests {
 
     fn certificate(job: u64, deaths: u32) -> Certificate {
         Certificate {
+            server: "127.0.0.1:11300".into(),
             job,
             deaths,
             proven: true,
@@ -359,7 +372,8 @@ mod tests {
         let state = directory.path().join("removed meanwhile");
         let mut certificates = Certificates::default();
         certificates.add(certificate(1, 1), |_| true);
-        certificates.add(certificate(2, 1), |job| job != 1);
+        let first = certificate(1, 1).key();
+        certificates.add(certificate(2, 1), |key| key != first);
         certificates.add(certificate(2, 2), |_| true);
         certificates.save(&state).expect("a file");
         let loaded = Certificates::load(&state);

@@ -62,13 +62,30 @@ impl Master {
                     continue;
                 }
                 let breaker = self.breaker(pool);
-                pools.push(self.pool(&pool.name, &pool.tubes, generation.handler(&pool.name), breaker));
+                let pool = status::Pool {
+                    name: pool.name.clone(),
+                    server: pool.queue.to_string(),
+                    tubes: pool.tubes.clone(),
+                    handler: generation.handler(&pool.name).to_owned(),
+                    workers: self.workers(&pool.name),
+                    waiting: self.waiting(&pool.name),
+                    breaker,
+                };
+                pools.push(pool);
             }
         }
         // Workers that an earlier instance has left may be all that is known of their generation.
         for (_, process) in self.processes.iter() {
             if pools.iter().all(|known| known.name != process.pool) {
-                pools.push(self.pool(&process.pool, &process.tubes, &process.handler, None));
+                pools.push(status::Pool {
+                    name: process.pool.clone(),
+                    server: process.server.clone(),
+                    tubes: process.tubes.clone(),
+                    handler: process.handler.clone(),
+                    workers: self.workers(&process.pool),
+                    waiting: self.waiting(&process.pool),
+                    breaker: None,
+                });
             }
         }
         pools
@@ -96,23 +113,6 @@ impl Master {
             },
             error: open.map(|open| open.error.clone()),
         })
-    }
-
-    fn pool(
-        &self,
-        name: &str,
-        tubes: &[String],
-        handler: &str,
-        breaker: Option<status::Breaker>,
-    ) -> status::Pool {
-        status::Pool {
-            name: name.to_owned(),
-            tubes: tubes.to_owned(),
-            handler: handler.to_owned(),
-            workers: self.workers(name),
-            waiting: self.waiting(name),
-            breaker,
-        }
     }
 
     fn waiting(&self, pool: &str) -> Vec<status::Waiting> {

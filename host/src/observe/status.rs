@@ -50,6 +50,8 @@ pub struct Plugin {
 pub struct Pool {
     /// Its name.
     pub name: String,
+    /// The queue server that they are on, as `host:port` or `unix:PATH`.
+    pub server: String,
     /// Its logical tubes.
     pub tubes: Vec<String>,
     /// The handler that executes its jobs.
@@ -171,10 +173,11 @@ impl Display for Status {
         for pool in &self.pools {
             writeln!(
                 f,
-                "pool {} tubes {} handler {}",
+                "pool {} tubes {} handler {} server {}",
                 pool.name,
                 pool.tubes.join(" "),
-                pool.handler
+                pool.handler,
+                pool.server
             )?;
             for worker in &pool.workers {
                 write!(f, "  {worker}")?;

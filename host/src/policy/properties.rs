@@ -24,18 +24,23 @@ fn written((year, month, day, hour, minute, second): Clock) -> String {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let source = prop_oneof![Just(RetrySource::Message), Just(RetrySource::Pool)];
+    let expired = prop_oneof![Just(Expired::Delete), Just(Expired::Bury)];
     let seconds = 0_u64..100_000;
     let backoff = (seconds.clone(), seconds, 1.0..100.0_f64, 0.0..=1.0_f64);
-    (source, backoff, 1_u32..60).prop_map(|(source, (first, more, factor, jitter), max_attempts)| Settings {
-        source,
-        backoff: Backoff {
-            first: Duration::from_secs(first),
-            max: Duration::from_secs(first + more),
-            factor,
-            jitter,
+    let all = (source, expired, backoff, 1_u32..60);
+    all.prop_map(
+        |(source, expired, (first, more, factor, jitter), max_attempts)| Settings {
+            source,
+            expired,
+            backoff: Backoff {
+                first: Duration::from_secs(first),
+                max: Duration::from_secs(first + more),
+                factor,
+                jitter,
+            },
+            max_attempts,
         },
-        max_attempts,
-    })
+    )
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
@@ -109,6 +114,7 @@ fn by_the_book(
     message: &RetryFields<'_>,
     stop: Option<Clock>,
     now: Clock,
+    expired: Expired,
 ) -> Option<Action> {
     match failure {
         Failure::Exception => match message.error_retry {
@@ -119,7 +125,10 @@ fn by_the_book(
         Failure::Failed => match (message.retry_interval, stop) {
             (None, _) => None,
             (Some(i64::MIN..=0), _) => Some(Action::Bury),
-            (Some(_), Some(stop)) if stop < now => Some(Action::Delete),
+            (Some(_), Some(stop)) if stop < now => Some(match expired {
+                Expired::Delete => Action::Delete,
+                Expired::Bury => Action::Bury,
+            }),
             (Some(interval), _) => Some(Action::Release {
                 delay: interval.min(i64::from(u32::MAX)) as u32,
             }),
@@ -224,7 +233,7 @@ proptest! {
     ) {
         let message = RetryFields { retry_stop_at: stop.map(written).map(Cow::Owned), ..message };
         let decided = decide(failure, facts, &message, &settings, &at(now)).action;
-        let expected = by_the_book(failure, &message, stop, now).unwrap_or_else(|| {
+        let expected = by_the_book(failure, &message, stop, now, settings.expired).unwrap_or_else(|| {
             let nothing = RetryFields::default();
             decide(Failure::TimedOut, facts, &nothing, &settings, &at(now)).action
         });

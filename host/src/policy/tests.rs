@@ -15,6 +15,7 @@ fn settings() -> Settings {
     };
     Settings {
         source: RetrySource::Message,
+        expired: Expired::Delete,
         backoff,
         max_attempts: 25,
     }
@@ -106,6 +107,22 @@ fn the_messages_retry_fields_decide_as_in_the_php_library() {
     for (failure, message, expected) in table {
         assert_eq!(action(failure, &message, 1), expected, "{message:?}");
     }
+}
+
+#[test]
+fn a_job_whose_time_for_retries_is_over_is_buried_where_the_pool_wants_that() {
+    let settings = Settings {
+        expired: Expired::Bury,
+        ..settings()
+    };
+    let decided = |stop_at| {
+        let message = interval(600, Some(stop_at));
+        decide(Failure::Failed, facts(1), &message, &settings, &noon()).action
+    };
+    for over in ["2026-11-22 11:59:59", "", "2030-99-99 99:99:99"] {
+        assert_eq!(decided(over), Action::Bury, "{over}");
+    }
+    assert_eq!(decided("2026-11-22 12:00:00"), Action::Release { delay: 600 });
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn decide(
             Facts {
                 id: job.id().0,
                 // What the handler asked for does not count.
-                attempt: known.attempt.saturating_sub(lane.delays().count(job.id().0)),
+                attempt: known.attempt.saturating_sub(lane.uncounted(job.id())),
                 priority,
             }
         }

@@ -129,7 +129,7 @@ fn free_connection(lane: &Lane) -> Option<MutexGuard<'_, Option<Connection>>> {
 /// A job that is at fault is retried and buried like one that failed; another goes back as if nothing had happened, but
 /// for a delay where it may have been the one.
 fn decide(lane: &Lane, id: JobId, facts: &Facts, why: Why) -> (Disposition, Purpose) {
-    let asked = lane.delays().count(id.0);
+    let asked = lane.uncounted(id);
     let facts = facts.for_policy(id);
     let counted = policy::Facts {
         attempt: facts.attempt.saturating_sub(asked),

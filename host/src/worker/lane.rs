@@ -20,10 +20,7 @@ use asynccall_client::{
 
 use super::{Shared, errand::Errand, facts::Knowledge};
 use crate::{
-    ipc::{
-        delays::AskedDelays,
-        row::{Pen, Row, State, monotonic_ns},
-    },
+    ipc::row::{Pen, Row, State, monotonic_ns},
     policy,
 };
 
@@ -157,7 +154,7 @@ impl Lane {
 
     /// Says that a handler is given the job now.
     pub(super) fn running(&self, id: JobId) {
-        self.shared.scoreboard.set_running(self.row, id.0);
+        self.shared.scoreboard.set_running(self.row, self.key(id));
     }
 
     /// Says that the handler has ended, or that the job is taken from it.
@@ -167,18 +164,29 @@ impl Lane {
 
     /// The job is settled for good: nothing has to be remembered of it.
     pub(super) fn forget(&self, id: JobId) {
-        self.shared.scoreboard.suspects().remove(id.0);
-        self.shared.scoreboard.delays().remove(id.0);
+        let key = self.key(id);
+        self.shared.scoreboard.suspects().remove(key);
+        self.shared.scoreboard.delays().remove(key);
     }
 
     /// The job was released with the delay that its last death asks for.
     pub(super) fn delay_served(&self, id: JobId) {
-        self.shared.scoreboard.delay_served(id.0, self.row);
+        self.shared.scoreboard.delay_served(self.key(id), self.row);
     }
 
-    /// How often jobs were released without having failed.
-    pub(super) fn delays(&self) -> &AskedDelays {
-        self.shared.scoreboard.delays()
+    /// How often the job was released without having failed.
+    pub(super) fn uncounted(&self, id: JobId) -> u32 {
+        self.shared.scoreboard.delays().count(self.key(id))
+    }
+
+    /// Counts one more of these.
+    pub(super) fn leave_uncounted(&self, id: JobId) {
+        self.shared.scoreboard.delays().add(self.key(id));
+    }
+
+    /// What the job is called on the scoreboard.
+    pub(super) fn key(&self, id: JobId) -> u64 {
+        self.shared.server.key(id.0)
     }
 
     /// Without its connection the job goes back to the queue: nobody can settle it any more.

@@ -37,7 +37,10 @@ use asynccall_client::{
 
 use crate::{
     exit::Exit,
-    ipc::{self, Link, Setup, ToMaster, ToWorker, descriptors, row::Row, scoreboard::Scoreboard},
+    ipc::{
+        self, Link, Setup, ToMaster, ToWorker, descriptors, job_key::ServerMark, row::Row,
+        scoreboard::Scoreboard,
+    },
     observe::log,
     plugin::{library::Handler, registry},
     policy,
@@ -74,6 +77,8 @@ const LONGEST_RESERVE: Duration = Duration::from_secs(30);
 /// What all threads of a worker share. Nothing in it changes but the counters and flags.
 struct Shared {
     address: Address,
+    /// Of the queue server that the address leads to.
+    server: ServerMark,
     options: Options,
     tubes: tubes::Tubes,
     default_tube: TubeName,
@@ -200,7 +205,6 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     let Setup {
         nr,
         generation,
-        queue,
         pool,
         handler,
         handler_config,
@@ -230,9 +234,10 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         .create(&handler, handler_config.value())
         .map_err(|error| error.full())?;
     let shared = Shared {
-        address: Address::from_host_and_port(&queue.host, queue.port).map_err(|error| error.to_string())?,
+        address: pool.queue.address().map_err(|error| error.to_string())?,
+        server: ServerMark::of(&pool.queue.to_string()),
         options: Options {
-            connect_timeout: queue.connect_timeout,
+            connect_timeout: pool.queue.connect_timeout,
             ..Options::default()
         },
         tubes: tubes::Tubes::of(&pool)?,

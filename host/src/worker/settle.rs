@@ -161,7 +161,7 @@ impl Pending {
         match (settled, self.purpose) {
             (Settled::Deleted | Settled::Buried, _) => lane.forget(self.id),
             (Settled::Released, Purpose::Attempt) => {}
-            (Settled::Released, Purpose::NoAttempt) => lane.delays().add(self.id.0),
+            (Settled::Released, Purpose::NoAttempt) => lane.leave_uncounted(self.id),
             (Settled::Released, Purpose::ServesDelay) => lane.delay_served(self.id),
         }
     }

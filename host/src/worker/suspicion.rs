@@ -24,7 +24,7 @@ use crate::{
     ipc::{
         row::monotonic_ns,
         scoreboard::Predecessor,
-        suspects::{Sentence, Suspect},
+        suspects::Sentence,
     },
     policy::{self, Action, Disposition},
 };
@@ -50,8 +50,8 @@ pub(super) enum Instead {
 /// What is known against a job.
 enum Heeded {
     Nothing,
-    /// It may be executed, with nothing beside it.
-    RunsAlone(Suspect, Facts),
+    /// It may be executed, with nothing beside it, after so many deaths.
+    RunsAlone(u32, Facts),
     Instead(Instead),
 }
 
@@ -62,14 +62,15 @@ pub(super) fn admit<'a>(lane: &Lane, shared: &'a Shared, id: JobId) -> Result<Pl
             Some(facts) => make_room(&facts, 0, "another job of this worker has to run alone"),
             None => Instead::Lost,
         }),
-        Heeded::RunsAlone(suspect, facts) => isolate(lane, shared, suspect, &facts),
+        Heeded::RunsAlone(deaths, facts) => isolate(lane, shared, id, deaths, &facts),
         Heeded::Instead(instead) => Err(instead),
     }
 }
 
 fn heed(lane: &Lane, shared: &Shared, id: JobId) -> Heeded {
-    let unfinished = shared.scoreboard.predecessor(id.0, lane.row_index()) == Some(Predecessor::Unfinished);
-    let suspect = shared.scoreboard.suspects().find(id.0);
+    let key = lane.key(id);
+    let unfinished = shared.scoreboard.predecessor(key, lane.row_index()) == Some(Predecessor::Unfinished);
+    let suspect = shared.scoreboard.suspects().find(key);
     let sentence = suspect.map(|suspect| suspect.sentence);
     let deaths = suspect.map_or(0, |suspect| suspect.deaths);
     let (deaths, condemned) = match sentence {
@@ -85,11 +86,11 @@ fn heed(lane: &Lane, shared: &Shared, id: JobId) -> Heeded {
     };
     if !unfinished && known.crashes == 0 {
         // Another job of the same id: the server counts from 1 again after a restart without a binlog.
-        shared.scoreboard.suspects().remove(id.0);
+        shared.scoreboard.suspects().remove(key);
         return Heeded::Nothing;
     }
     match suspect.filter(|_| !unfinished && sentence == Some(Sentence::Served)) {
-        Some(suspect) if suspect.alone => return Heeded::RunsAlone(suspect, known),
+        Some(suspect) if suspect.alone => return Heeded::RunsAlone(suspect.deaths, known),
         Some(_) => return Heeded::Nothing,
         None => {}
     }
@@ -104,12 +105,12 @@ fn heed(lane: &Lane, shared: &Shared, id: JobId) -> Heeded {
 fn isolate<'a>(
     lane: &Lane,
     shared: &'a Shared,
-    suspect: Suspect,
+    id: JobId,
+    deaths: u32,
     facts: &Facts,
 ) -> Result<Place<'a>, Instead> {
-    let id = JobId(suspect.job);
     let later = |reason: &'static str| {
-        let next = policy::after_deaths(suspect.deaths, false, facts.for_policy(id), &shared.retry);
+        let next = policy::after_deaths(deaths, false, facts.for_policy(id), &shared.retry);
         match next.action {
             Action::Release { delay } => make_room(facts, delay, reason),
             _ => make_room(facts, 0, reason),
@@ -118,7 +119,6 @@ fn isolate<'a>(
     let Some(place) = Place::alone(shared) else {
         return Err(later("another job of this worker runs alone already"));
     };
-    let deaths = suspect.deaths;
     info!(
         deaths,
         "under suspicion: waiting until nothing else runs in this worker"

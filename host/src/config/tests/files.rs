@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{given, given_alone};
 use crate::config::settings::{SETTINGS, Section};
-use crate::config::{Breaker, MemoryMeasure, PluginRef, Rlimits};
+use crate::config::{Breaker, Expired, MemoryMeasure, PluginRef, Rlimits};
 
 /// Every key of every table, in our spelling.
 const FULL: &str = r#"
@@ -57,8 +57,14 @@ max_runtime = 13
 cancel_grace = 14
 cron = 9
 retry = "pool"
+retry_expired = "bury"
 max_attempts = 10
 max_crashes = 15
+
+[pool.queue]
+host = "other"
+port = 23
+connect_timeout = 24
 
 [pool.backoff]
 first = 11
@@ -117,6 +123,18 @@ fn every_key_of_the_file_has_its_field() {
         rest: Duration::from_secs(22),
     };
     assert_eq!(mail.breaker, breaker);
+    assert_eq!(
+        (
+            mail.queue.to_string().as_str(),
+            mail.queue.connect_timeout.as_secs()
+        ),
+        ("other:23", 24)
+    );
+    assert_eq!(rest.queue, config.queue, "a pool without a server of its own");
+    assert_eq!(
+        (mail.retry_expired, rest.retry_expired),
+        (Expired::Bury, Expired::Delete)
+    );
     assert_eq!(
         (rest.name.as_str(), &rest.tubes, rest.worker_num),
         ("rest", &vec!["c".to_owned()], 1)
@@ -218,6 +236,29 @@ fn several_pools_have_names_of_their_own() {
     /etc/host.toml:3: `pool`: found nothing, wanted a `name`, as there are several pools
     /etc/host.toml:6: `pool.name`: found `a`, wanted a name that is not that of /etc/host.toml:2: `pool.name`
     "#);
+}
+
+#[test]
+fn a_pools_queue_takes_from_the_shared_one_what_it_leaves_open() {
+    let file = "[queue]\nhost = 'a'\nport = 1\nconnect_timeout = 9\n\
+        [[pool]]\nname = 'one'\n[pool.queue]\nport = 2\n[[pool]]\nname = 'two'\n[pool.queue]\nhost = 'b'";
+    let servers = |given: super::Given| {
+        let pools = given.config().pools.into_iter();
+        pools
+            .map(|pool| format!("{} {}", pool.queue, pool.queue.connect_timeout.as_secs()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(servers(given("").file(file)), ["a:2 9", "b:1 9"]);
+    assert_eq!(
+        servers(given("--host c --port 3").file(file)),
+        ["c:2 9", "b:3 9"],
+        "flags and variables mean the shared one"
+    );
+    let wrong = "[[pool]]\n[pool.queue]\nport = 0\nhots = 'a'";
+    insta::assert_snapshot!(given("").file(wrong).problems(), @"
+    /etc/host.toml:3: `pool.queue.port`: found `0`, wanted an integer from 1 to 65535
+    /etc/host.toml:4: `pool.queue.hots`: unknown key; hint: did you mean `host`?
+    ");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use asynccall_client::tube::TubeNaming;
 
 use super::{given, given_alone};
 use crate::config::settings::{SETTINGS, Section};
-use crate::config::{Backoff, Breaker, Config, LogFormat, MemoryMeasure, PluginRef, RetrySource, Rlimits};
+use crate::config::{Backoff, Breaker, Config, Expired, LogFormat, MemoryMeasure, PluginRef, RetrySource, Rlimits};
 
 #[test]
 fn the_defaults_are_those_of_the_php_library() {
@@ -31,8 +31,8 @@ fn the_defaults_are_those_of_the_php_library() {
         (Duration::from_secs(3600), Duration::from_secs(10))
     );
     assert_eq!(
-        (pool.tube_naming, pool.retry),
-        (TubeNaming::Both, RetrySource::Message)
+        (pool.tube_naming, pool.retry, pool.retry_expired),
+        (TubeNaming::Both, RetrySource::Message, Expired::Delete)
     );
     assert_eq!((pool.max_attempts, &pool.handler), (25, &None));
     let backoff = Backoff {
@@ -151,6 +151,7 @@ fn text_of(key: &str) -> &'static str {
         "pid_file" | "log_path" => "/other",
         "tube_naming" => "plain",
         "retry" => "pool",
+        "retry_expired" => "bury",
         "log_format" => "json",
         "log_level" => "debug",
         _ => "7",

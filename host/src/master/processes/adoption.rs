@@ -35,6 +35,7 @@ use crate::{
 pub(crate) struct ProcessLeft {
     pid: u32,
     handler: String,
+    server: String,
     tubes: Vec<String>,
     rows: Range<usize>,
     /// What it has done so far, for an instance that cannot read its rows.
@@ -96,6 +97,7 @@ impl Processes {
         ProcessLeft {
             pid: process.pid,
             handler: process.handler.clone(),
+            server: process.server.clone(),
             tubes: process.tubes.clone(),
             rows: process.rows.clone(),
             counts,
@@ -146,6 +148,7 @@ impl Processes {
             pool: standing.pool.clone(),
             generation: standing.generation,
             handler: left.handler,
+            server: left.server,
             tubes: left.tubes,
             rows,
             link_closed: left.link_closed || is_mute,

@@ -28,6 +28,7 @@ fn process(pid: u32) -> Process {
         pool: "mail".into(),
         generation: 1,
         handler: "mailer".into(),
+        server: "127.0.0.1:11300".to_owned(),
         tubes: Vec::new(),
         rows: 0..1,
         line: Line::Mute(None),
