@@ -102,9 +102,15 @@ fn workers_that_are_taken_down_open_the_breaker_as_well() {
     let body = while_broken(&switch, "abort", true);
     let jobs = queue.put_all("m", std::iter::repeat_n(&body, 20));
     let open = daemon.wait_for_line(&["breaker open", "pool=mail"]);
-    assert!(open.contains("it took its worker down: SIGABRT"), "{open}");
+    assert!(
+        open.contains("handler `echo` took its worker down: SIGABRT"),
+        "{open}"
+    );
     let again = daemon.wait_for_line(&["breaker still open"]);
-    assert!(again.contains("it took its worker down: SIGABRT"), "{again}");
+    assert!(
+        again.contains("handler `echo` took its worker down: SIGABRT"),
+        "{again}"
+    );
     fs::remove_file(&switch).expect("the file is removed");
     daemon.wait_for_line(&["breaker closed"]);
     jobs.into_iter().for_each(|job| queue.wait_until_gone(job));

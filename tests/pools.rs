@@ -103,3 +103,17 @@ fn jobs_of_the_same_id_on_two_servers_are_not_taken_for_one() {
     assert_eq!(daemon.lines_with(&[" tube=t ", "settled=bury"]), [""; 0]);
     second.wait_for(deadly, JobState::Delayed);
 }
+
+#[test]
+fn a_call_for_a_pool_goes_to_the_pools_own_server() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let port = queue.port();
+    let config = format!("[queue]\nport = 1\n[[pool]]\ntubes = [\"t\"]\n[pool.queue]\nport = {port}\n");
+    let host = Host::unconnected().config(&config);
+    let file = host.path("host.toml").display().to_string();
+    let words = [
+        "call", "--config", &file, "--model", "Order", "--method", "cancel",
+    ];
+    assert_eq!(host.run_bare(&words).succeeded(), "INSERTED 1\n");
+    assert_eq!(queue.tube_stat("t", "total-jobs"), 1);
+}

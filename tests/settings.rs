@@ -97,7 +97,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     error: DIR/host.toml:1: `wokerNum`: unknown key; hint: did you mean `workerNum`?
     DIR/host.toml:3: `queue.port`: found `70000`, wanted an integer from 1 to 65535
     DIR/host.toml:5: `daemon.grace`: found `"long"`, wanted whole seconds from 0 to 86400
-    DIR/host.toml:6: `daemon.log_format`: found `"xml"`, wanted `text` or `json`
+    DIR/host.toml:6: `daemon.log_format`: found `"xml"`, wanted `text` or `json` or `php`
     `ASYNCCALL_SLOTS`: found `"none"`, wanted an integer from 1 to 1024
     `--reserve-timeout`: found `-1`, wanted whole seconds, not negative
     "#);

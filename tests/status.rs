@@ -49,6 +49,7 @@ fn the_status_has_exactly_the_documented_shape() {
             "server": "text",
             "tubes": ["text"],
             "handler": "text",
+            "handlers": {"t": "text"},
             "workers": [{
                 "nr": "number",
                 "pid": "number",

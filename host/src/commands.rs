@@ -20,6 +20,7 @@ use crate::{
     exit::Exit,
     master::{
         self, Failure,
+        assignment::Assignment,
         daemonize::daemonize,
         generation::Generation,
         handover::{Inheritance, cannot_read},
@@ -27,6 +28,7 @@ use crate::{
         pidfile::{Holder, socket_path},
         privileges,
     },
+    observe::status::executors,
 };
 
 pub use call::call;
@@ -121,10 +123,10 @@ pub fn check(flags: Flags) -> Result<String, Failure> {
     }
     for pool in &generation.config.pools {
         text.push_str(&format!(
-            "pool {}: tubes {}, handler {}, {} workers with {} slots each\n",
+            "pool {}: tubes {}, {}, {} workers with {} slots each\n",
             pool.name,
             pool.tubes.join(" "),
-            generation.handler(&pool.name),
+            executors(&Assignment::of(pool, generation.handlers(&pool.name)).by_tube()),
             pool.worker_num,
             pool.slots
         ));

@@ -153,7 +153,7 @@ impl fmt::Debug for HandlerConfig {
     }
 }
 
-/// `[[pool]]`: workers that consume the same tubes with the same handler.
+/// `[[pool]]`: workers that consume the same tubes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
@@ -166,8 +166,10 @@ pub struct Pool {
     /// Under which names the tubes are watched; fit for each of them.
     #[serde(serialize_with = "as_text")]
     pub tube_naming: TubeNaming,
-    /// The handler of all jobs; `None`: the only one that is loaded.
+    /// The handler of all jobs whose tube is not in `handlers`; `None`: the only one that is loaded.
     pub handler: Option<String>,
+    /// Handlers by tube; only tubes of the pool are in it.
+    pub handlers: BTreeMap<String, String>,
     /// Worker processes.
     pub worker_num: u32,
     /// How many workers are replaced at one time, at least 1; each goes on until its successor is ready.
@@ -345,4 +347,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+    /// The lines of the PHP library.
+    Php,
 }

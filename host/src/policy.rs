@@ -81,6 +81,8 @@ pub struct Disposition {
     pub action: Action,
     /// Whose wish it was, for the log.
     pub reason: Cow<'static, str>,
+    /// The end that the message named for its retries, where that is over.
+    pub stop_at: Option<String>,
 }
 
 /// What the queue server is told.
@@ -98,10 +100,11 @@ pub enum Action {
 }
 
 impl Disposition {
-    fn new(action: Action, reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(action: Action, reason: impl Into<Cow<'static, str>>) -> Self {
         Disposition {
             action,
             reason: reason.into(),
+            stop_at: None,
         }
     }
 }
@@ -202,10 +205,14 @@ fn of_message(
         Expired::Delete => Action::Delete,
         Expired::Bury => Action::Bury,
     };
+    let over = |how| Disposition {
+        stop_at: Some(text.trim().to_owned()),
+        ..Disposition::new(end, format!("retryStopAt `{}` {how}", text.trim()))
+    };
     Some(match stop_at(text, now) {
-        StopAt::Time(over) if now.timestamp() <= over => Disposition::new(release, "retryIntervalTime"),
-        StopAt::Time(_) => Disposition::new(end, format!("retryStopAt `{}` is over", text.trim())),
-        StopAt::Never => Disposition::new(end, format!("retryStopAt `{}` is no date", text.trim())),
+        StopAt::Time(time) if now.timestamp() <= time => Disposition::new(release, "retryIntervalTime"),
+        StopAt::Time(_) => over("is over"),
+        StopAt::Never => over("is no date"),
         StopAt::Unreadable => Disposition::new(
             Action::Bury,
             format!(

@@ -152,6 +152,7 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Path | Kind::PidFile => "FILE",
         Kind::PathList => "DIR",
         Kind::PluginList => "PATH|NAME",
+        Kind::TubeHandlers => "TUBE=NAME",
         Kind::HandlerFiles => "NAME=FILE.json",
     }
 }

@@ -232,7 +232,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --start-timeout <N>         how long a worker may take to load its plugins, make its handler and have it check itself [default: 60 s]
           --grace <N>                 how long running jobs may take to end at stop [default: 30 s]
           --log-path <FILE>           log to this file instead of standard error
-          --log-format <WORD>         form of a log line: text, json [default: text]
+          --log-format <WORD>         form of a log line: text, json, php [default: text]
           --log-level <LEVEL>         off, error, warn, info, debug or trace; by target as `info,mailer=debug` [default: info]
 
     Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and so on, with commas in lists. Flags beat the environment, the environment beats the file, and the file beats the defaults.

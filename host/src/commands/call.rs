@@ -2,7 +2,7 @@
 
 use asynccall_client::{
     call::{Call, Encoding, InvalidCall},
-    connection::{Address, Options, PutError},
+    connection::{Options, PutError},
     payload::php::{self, Value},
     producer::{CallError, Called, Client, DEFAULT_PRIORITY, Put, now},
     protocol::JobId,
@@ -27,10 +27,12 @@ pub fn call(typed: cli::Call) -> Result<String, Failure> {
         .map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?
         .config;
     let destination = Destination::of(&typed, &config)?;
-    let address = Address::from_host_and_port(&config.queue.host, config.queue.port)
+    let queue = destination.pool.map_or(&config.queue, |pool| &pool.queue);
+    let address = queue
+        .address()
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     let options = Options {
-        connect_timeout: config.queue.connect_timeout,
+        connect_timeout: queue.connect_timeout,
         ..Options::default()
     };
     let client = Client::new(address, destination.wire.clone())
@@ -207,7 +209,10 @@ fn runner(typed: &cli::Call, config: &Config, destination: &Destination<'_>) -> 
         Failure::new(Exit::CannotCreate, text)
     })?;
     let handler = typed.handler.as_deref();
-    let of_pool = destination.pool.and_then(|pool| pool.handler.as_deref());
+    let of_pool = destination.pool.and_then(|pool| {
+        let of_tube = pool.handlers.get(&destination.tube);
+        of_tube.or(pool.handler.as_ref()).map(String::as_str)
+    });
     let configured = |name: &str| {
         config
             .handlers

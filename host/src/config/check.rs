@@ -9,7 +9,7 @@ use super::layer::Layer;
 use super::problem::{Fault, Hint, Place, Report};
 use super::settings::Section;
 use super::sources::WantedFile;
-use super::{Daemon, PluginRef, Plugins, Pool, Purpose};
+use super::{Daemon, PluginRef, Plugins, Pool, Purpose, near};
 use crate::ipc::scoreboard::MOST_SLOTS;
 
 /// Where `key` was given, in the strongest of `layers`, or that it was not.
@@ -125,6 +125,7 @@ pub(super) fn pool_names(pools: &[PoolLayer], report: &mut Report) {
 /// The settings of one pool fit each other.
 pub(super) fn pool(pool: &Pool, layers: &[&Layer], report: &mut Report) {
     tubes(pool, layers, report);
+    handlers(pool, layers, report);
     let (first, max) = (pool.backoff.first.as_secs(), pool.backoff.max.as_secs());
     if max < first {
         let at = match place(Section::Backoff, "max", layers) {
@@ -192,6 +193,20 @@ fn tubes(pool: &Pool, layers: &[&Layer], report: &mut Report) {
                 );
             }
         }
+    }
+}
+
+/// Each tube that is given a handler of its own is one of the pool's.
+fn handlers(pool: &Pool, layers: &[&Layer], report: &mut Report) {
+    for tube in pool.handlers.keys().filter(|tube| !pool.tubes.contains(tube)) {
+        report.problem(
+            place(Section::Pool, "handlers", layers),
+            Fault::Value {
+                found: format!("the tube `{}`", tube.escape_debug()),
+                wanted: "one of the pool's `tubes`".to_owned(),
+                hint: near::hint(tube, pool.tubes.iter().map(String::as_str)),
+            },
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use super::check;
 use super::file::{self, FileLayer, PoolLayer};
 use super::layer::Layer;
 use super::problem::{ConfigErrors, Fault, Hint, Place, Problem, Report};
-use super::settings::{SETTINGS, Section, Setting, TABLES_OF_A_POOL};
+use super::settings::{Kind, SETTINGS, Section, Setting, TABLES_OF_A_POOL};
 use super::sources::{FileText, Sources, Texts, Typed, WantedFile};
 use super::value::{from_texts, judge};
 use super::{Config, Daemon, HandlerConfig, Pool, Purpose};
@@ -245,6 +245,7 @@ fn object(section: Section, layers: &[&Layer]) -> Map<String, Value> {
 fn default_of(setting: &Setting) -> Value {
     let texts = [setting.default.to_owned()];
     match (setting.default, setting.kind.is_list()) {
+        _ if setting.kind == Kind::TubeHandlers => Value::Object(Map::new()),
         ("", true) => Value::Array(Vec::new()),
         ("", false) => Value::Null,
         _ => judge(setting.kind, &from_texts(setting.kind, &texts), Path::new("/")).unwrap_or_default(),

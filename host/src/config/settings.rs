@@ -6,7 +6,7 @@
 
 use Kind::{
     Account, Duration, HandlerFiles, Host, Integer, LogFilter, Name, Number, OneOf, Path, PathList, PidFile,
-    PluginList, Switch, Text, TubeList,
+    PluginList, Switch, Text, TubeHandlers, TubeList,
 };
 use Section::{Backoff, Breaker, Daemon, Invocation, Plugins, Pool, PoolQueue, Queue, Rlimits};
 use Unit::{Milliseconds, Seconds};
@@ -76,8 +76,12 @@ impl Section {
 }
 
 /// The tables inside of a pool's, by their key there.
-pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 4] =
-    [("queue", PoolQueue), ("backoff", Backoff), ("breaker", Breaker), ("rlimits", Rlimits)];
+pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 4] = [
+    ("queue", PoolQueue),
+    ("backoff", Backoff),
+    ("breaker", Breaker),
+    ("rlimits", Rlimits),
+];
 
 /// The unit in which a duration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +125,8 @@ pub(crate) enum Kind {
     PluginList,
     /// One tube or several.
     TubeList,
+    /// A table of handlers by tube.
+    TubeHandlers,
     /// Pairs `NAME=PATH`.
     HandlerFiles,
 }
@@ -252,6 +258,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Pool, "tube_naming", OneOf(&["both", "plain", "crc32"]), "both",
         "names to watch a tube under, its own (plain) or the PHP client's").flag("tube-naming"),
     Setting::new(Pool, "handler", Text, "", "handler of the jobs; needed if several are loaded").flag("handler"),
+    Setting::new(Pool, "handlers", TubeHandlers, "", "handlers by tube; the other tubes have `handler`"),
     Setting::new(Pool, "worker_num", Integer { min: 1, max: 1024 }, "1", "worker processes")
         .flag("worker-num").php("workerNum"),
     Setting::new(Pool, "max_unavailable", Integer { min: 1, max: 1024 }, "1",
@@ -326,7 +333,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "how long running jobs may take to end at stop").flag("grace"),
     Setting::new(Daemon, "log_path", Path, "", "log to this file instead of standard error")
         .flag("log-path").php("logPath"),
-    Setting::new(Daemon, "log_format", OneOf(&["text", "json"]), "text", "form of a log line").flag("log-format"),
+    Setting::new(Daemon, "log_format", OneOf(&["text", "json", "php"]), "text", "form of a log line").flag("log-format"),
     Setting::new(Daemon, "log_level", LogFilter, "info",
         "off, error, warn, info, debug or trace; by target as `info,mailer=debug`").flag("log-level"),
 ];

@@ -43,6 +43,7 @@ pub(super) fn judge(kind: Kind, value: &Value, base: &Path) -> Result<Value, Fau
         Kind::PathList => list(value, |path| Ok(forms::absolute(base, path))),
         Kind::PluginList => list(value, |plugin| forms::plugin(plugin, base)),
         Kind::TubeList => list(value, |tube| Ok(Value::from(tube))).and_then(at_least_one),
+        Kind::TubeHandlers => handlers_by_tube(value),
         Kind::HandlerFiles => list(value, |pair| forms::handler_file(pair, base)),
     };
     judged.map_err(|hint| Fault::Value {
@@ -146,6 +147,21 @@ fn list(value: &Value, item: impl Fn(&str) -> Judged) -> Judged {
     Ok(Value::Array(items))
 }
 
+/// A table of texts by texts.
+fn handlers_by_tube(value: &Value) -> Judged {
+    let table = value.as_object().ok_or_else(Hint::default)?;
+    match table
+        .iter()
+        .find(|(tube, handler)| !forms::is_clean(tube) || text(handler).is_err())
+    {
+        Some((tube, _)) => Err(Hint::some(format!(
+            "look at `{}`",
+            shortened(&tube.escape_debug().to_string())
+        ))),
+        None => Ok(value.clone()),
+    }
+}
+
 fn at_least_one(list: Value) -> Judged {
     if list.as_array().is_some_and(Vec::is_empty) {
         Err(Hint::default())
@@ -216,6 +232,7 @@ pub(super) fn wanted(kind: Kind) -> String {
         Kind::PathList => "a path or a list of paths".to_owned(),
         Kind::PluginList => "a plugin's path or name, or a list of them".to_owned(),
         Kind::TubeList => "a tube's name or a list of them, at least one".to_owned(),
+        Kind::TubeHandlers => "a table of handlers' names by tube, such as `mail = \"mailer\"`".to_owned(),
         Kind::HandlerFiles => "`NAME=FILE.json`".to_owned(),
     }
 }

@@ -5,6 +5,7 @@
 //! [`scoreboard`]. A worker takes end-of-file on the link as the master's death.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, BufReader, Write},
     os::{fd::RawFd, unix::net::UnixStream},
 };
@@ -38,10 +39,10 @@ pub struct Setup {
     pub generation: u64,
     /// The pool that it works for.
     pub pool: config::Pool,
-    /// Name of the handler of the pool.
-    pub handler: String,
-    /// The handler's configuration.
-    pub handler_config: config::HandlerConfig,
+    /// Names of the handlers, one for each of the pool's tubes.
+    pub handlers: Vec<String>,
+    /// The configuration of each of them.
+    pub handler_configs: BTreeMap<String, config::HandlerConfig>,
     /// The staged plugins to load, as inherited descriptors.
     pub plugins: Vec<StagedRef>,
     /// The scoreboard, as an inherited descriptor.

@@ -202,23 +202,23 @@ impl Master {
         let was_told = process.killed || (orderly && self.stopping.is_some());
         let Blame { suspects, proven } = blame(if was_told { &[] } else { &running });
         if !was_told && running.iter().any(|victim| !victim.deleted) {
-            self.on_handler_crash(id, process, &format!("it took its worker down: {ended}"));
+            let tube = match suspects.as_slice() {
+                [only] => scoreboard.row(*only).and_then(|row| row.activity().tube),
+                _ => None,
+            };
+            let handler = process.assignment.handler(tube);
+            let whose = handler.map_or_else(|| "it".to_owned(), |name| format!("handler `{name}`"));
+            self.on_handler_crash(id, process, &format!("{whose} took its worker down: {ended}"));
         }
         for index in left {
             let Some(activity) = self.processes.scoreboard.row(index).map(Row::activity) else {
                 continue;
             };
             self.totals.crashed += 1;
-            let tube = activity
-                .tube
-                .and_then(|tube| process.tubes.get(tube))
-                .map_or("-", String::as_str);
+            let tube = process.assignment.tube(activity.tube).unwrap_or("-");
+            let handler = process.assignment.handler(activity.tube).unwrap_or("-");
             let Process {
-                nr,
-                generation,
-                pid,
-                ref handler,
-                ..
+                nr, generation, pid, ..
             } = *process;
             let job = activity.job;
             if suspects.contains(&index) {
@@ -254,10 +254,11 @@ impl Master {
     ) {
         let scoreboard = &self.processes.scoreboard;
         let job = activity.job;
-        let key = ServerMark::of(&process.server).key(job);
+        let handler = process.assignment.handler(activity.tube).unwrap_or("-");
+        let key = ServerMark::of(&process.assignment.server).key(job);
         let known = scoreboard.suspects().find(key);
         let deaths = known.map_or(0, |suspect| suspect.deaths) + 1;
-        let max_crashes = self.max_crashes(&process.handler);
+        let max_crashes = self.max_crashes(handler);
         // A slot that met the job already has served its delay and taken the mark away.
         let passed = sentence(deaths, max_crashes, proven, !scoreboard.is_marked_running(row));
         let alone = runs_alone(deaths, max_crashes);
@@ -271,7 +272,6 @@ impl Master {
             nr,
             generation,
             pid,
-            ref handler,
             ref last_line,
             ..
         } = *process;
@@ -305,12 +305,12 @@ impl Master {
             "{verdict}"
         );
         let certificate = Certificate {
-            server: process.server.clone(),
+            server: process.assignment.server.clone(),
             job,
             deaths,
             proven,
             tube: tube.to_owned(),
-            handler: handler.clone(),
+            handler: handler.to_owned(),
             sha256,
             pid,
             ended: ended.to_owned(),
@@ -329,7 +329,8 @@ impl Master {
     fn max_crashes(&self, handler: &str) -> u32 {
         let with_handler = self.generations.values().rev().find_map(|generation| {
             let pools = generation.config.pools.iter();
-            let of_handler = pools.filter(|pool| generation.handler(&pool.name) == handler);
+            let of_handler =
+                pools.filter(|pool| generation.handlers(&pool.name).iter().any(|name| name == handler));
             of_handler.map(|pool| pool.max_crashes).max()
         });
         with_handler.unwrap_or(MAX_CRASHES)

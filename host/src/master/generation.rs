@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config, HandlerConfig, PluginRef, Sources},
     exit::Exit,
     plugin::{
-        PluginInfo, StagedRef,
+        PluginError, PluginInfo, StagedRef,
         registry::{self, Asked, Catalog, Request},
         stage::Staged,
         vet,
@@ -33,8 +33,8 @@ pub struct Generation {
     pub config: Config,
     /// The staged plugins.
     pub catalog: Arc<Catalog>,
-    /// Pool name to handler name.
-    handlers: BTreeMap<String, String>,
+    /// By pool: the names of the handlers of its tubes, in the order of the tubes.
+    handlers: BTreeMap<String, Vec<String>>,
     /// What the operator should hear about.
     pub warnings: Vec<String>,
 }
@@ -44,7 +44,7 @@ pub struct Generation {
 pub(super) struct GenerationLeft {
     number: u64,
     config: Config,
-    handlers: BTreeMap<String, String>,
+    handlers: BTreeMap<String, Vec<String>>,
     plugins: Vec<StagedRef>,
 }
 
@@ -65,17 +65,14 @@ impl Generation {
             .map_err(|errors| Failure::new(Exit::NoInput, errors.to_string()))?;
         let mut handlers = BTreeMap::new();
         for pool in &config.pools {
-            let handler = catalog
-                .handlers
-                .choose(pool.handler.as_deref())
-                .map_err(|error| {
-                    Failure::new(Exit::Config, format!("pool `{}`: {}", pool.name, error.full()))
-                })?;
-            if let Some(given) = config.handlers.get(handler) {
-                set_id::find(pool, handler, given)
-                    .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+            let chosen = handlers_of(pool, &catalog)?;
+            for handler in &chosen {
+                if let Some(given) = config.handlers.get(handler) {
+                    set_id::find(pool, handler, given)
+                        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+                }
             }
-            handlers.insert(pool.name.clone(), handler.to_owned());
+            handlers.insert(pool.name.clone(), chosen);
         }
         let mut warnings: Vec<String> = resolved.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(catalog.warnings.iter().map(ToString::to_string));
@@ -175,19 +172,35 @@ impl Generation {
         self.config.pools.iter().find(|pool| pool.name == name)
     }
 
-    /// The handler of a pool; empty for a pool that does not exist.
-    pub fn handler(&self, pool: &str) -> &str {
-        self.handlers.get(pool).map_or("", String::as_str)
+    /// The handlers of a pool, one for each of its tubes; none for a pool that does not exist.
+    pub fn handlers(&self, pool: &str) -> &[String] {
+        self.handlers.get(pool).map_or(&[], Vec::as_slice)
     }
 
-    /// The configuration of the handler of a pool.
-    pub fn handler_config(&self, pool: &str) -> HandlerConfig {
-        self.config
-            .handlers
-            .get(self.handler(pool))
-            .cloned()
-            .unwrap_or_default()
+    /// The configuration of each handler of a pool.
+    pub fn handler_configs(&self, pool: &str) -> BTreeMap<String, HandlerConfig> {
+        let config = |name: &String| self.config.handlers.get(name).cloned().unwrap_or_default();
+        let handlers = self.handlers(pool).iter();
+        handlers.map(|name| (name.clone(), config(name))).collect()
     }
+}
+
+/// The handler of each tube of a pool: the tube's own, else the pool's, else the only one that is loaded.
+fn handlers_of(pool: &config::Pool, catalog: &Catalog) -> Result<Vec<String>, Failure> {
+    let choose = |wanted: Option<&String>, whose: String| {
+        let chosen = catalog.handlers.choose(wanted.map(String::as_str));
+        let failure = |error: PluginError| Failure::new(Exit::Config, format!("{whose}: {}", error.full()));
+        chosen.map(str::to_owned).map_err(failure)
+    };
+    let whose = format!("pool `{}`", pool.name);
+    if pool.handler.is_some() || pool.handlers.is_empty() {
+        choose(pool.handler.as_ref(), whose.clone())?;
+    }
+    let of_tube = |tube: &String| {
+        let wanted = pool.handlers.get(tube).or(pool.handler.as_ref());
+        choose(wanted, format!("{whose}, tube `{}`", tube.escape_debug()))
+    };
+    pool.tubes.iter().map(of_tube).collect()
 }
 
 fn pool_plan(pool: &config::Pool) -> (String, PoolPlan) {

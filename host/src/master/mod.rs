@@ -7,6 +7,7 @@
 //! - [`signals`]: what they ask for,
 //! - [`children`]: who exists and what has to happen next, without doing it,
 //! - [`generation`], [`set_id`]: settings and staged plugins, checked against each other,
+//! - [`assignment`]: what these make of a pool,
 //! - [`rollout`]: how a generation takes over, and what a reload answers,
 //! - [`watch`]: reloading when the plugins change,
 //! - [`spawn`], [`processes`], [`link`], [`output`]: worker processes, their rows, links and output,
@@ -43,6 +44,7 @@ use crate::{
 };
 
 mod adoption;
+pub(crate) mod assignment;
 mod autopsy;
 mod blame;
 pub mod breakers;

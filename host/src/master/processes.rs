@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::{
     Event, Master,
+    assignment::Assignment,
     children::{Children, Id},
     generation::Generation,
     link::{Link, UnderWay},
@@ -58,10 +59,8 @@ pub(super) struct Process {
     pub(super) nr: u32,
     pub(super) pool: String,
     pub(super) generation: u64,
-    pub(super) handler: String,
-    /// The address of its queue server.
-    pub(super) server: String,
-    pub(super) tubes: Vec<String>,
+    /// Where its jobs come from, and who executes them.
+    pub(super) assignment: Assignment,
     pub(super) rows: Range<usize>,
     line: Line,
     link_closed: bool,
@@ -167,8 +166,8 @@ impl Processes {
             nr,
             generation: generation.number,
             pool: settings.clone(),
-            handler: generation.handler(pool).to_owned(),
-            handler_config: generation.handler_config(pool),
+            handlers: generation.handlers(pool).to_vec(),
+            handler_configs: generation.handler_configs(pool),
             plugins: generation.catalog.references(),
             scoreboard: std::os::fd::AsRawFd::as_raw_fd(&self.scoreboard.as_fd()),
             first_row: rows.start,
@@ -197,9 +196,7 @@ impl Processes {
             nr,
             pool: pool.to_owned(),
             generation: generation.number,
-            handler: setup.handler.clone(),
-            server: setup.pool.queue.to_string(),
-            tubes: setup.pool.tubes.clone(),
+            assignment: Assignment::of(&setup.pool, &setup.handlers),
             rows,
             line: Line::Open(link),
             link_closed: false,

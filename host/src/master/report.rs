@@ -4,7 +4,9 @@
 use std::time::Instant;
 
 use super::{
-    Master, breakers,
+    Master,
+    assignment::Assignment,
+    breakers,
     processes::{Process, state_name},
 };
 use crate::{
@@ -62,30 +64,14 @@ impl Master {
                     continue;
                 }
                 let breaker = self.breaker(pool);
-                let pool = status::Pool {
-                    name: pool.name.clone(),
-                    server: pool.queue.to_string(),
-                    tubes: pool.tubes.clone(),
-                    handler: generation.handler(&pool.name).to_owned(),
-                    workers: self.workers(&pool.name),
-                    waiting: self.waiting(&pool.name),
-                    breaker,
-                };
-                pools.push(pool);
+                let assignment = Assignment::of(pool, generation.handlers(&pool.name));
+                pools.push(self.pool(&pool.name, &assignment, breaker));
             }
         }
         // Workers that an earlier instance has left may be all that is known of their generation.
         for (_, process) in self.processes.iter() {
             if pools.iter().all(|known| known.name != process.pool) {
-                pools.push(status::Pool {
-                    name: process.pool.clone(),
-                    server: process.server.clone(),
-                    tubes: process.tubes.clone(),
-                    handler: process.handler.clone(),
-                    workers: self.workers(&process.pool),
-                    waiting: self.waiting(&process.pool),
-                    breaker: None,
-                });
+                pools.push(self.pool(&process.pool, &process.assignment, None));
             }
         }
         pools
@@ -113,6 +99,19 @@ impl Master {
             },
             error: open.map(|open| open.error.clone()),
         })
+    }
+
+    fn pool(&self, name: &str, assignment: &Assignment, breaker: Option<status::Breaker>) -> status::Pool {
+        status::Pool {
+            name: name.to_owned(),
+            server: assignment.server.clone(),
+            tubes: assignment.tubes.clone(),
+            handler: assignment.handler(None).map(str::to_owned),
+            handlers: assignment.by_tube(),
+            workers: self.workers(name),
+            waiting: self.waiting(name),
+            breaker,
+        }
     }
 
     fn waiting(&self, pool: &str) -> Vec<status::Waiting> {
@@ -176,9 +175,13 @@ fn slot(row: &Row, process: &Process, now: u64) -> status::Slot {
         job: at_work.then_some(activity.job),
         tube: activity
             .tube
-            .and_then(|index| process.tubes.get(index).cloned())
+            .and_then(|index| process.assignment.tubes.get(index).cloned())
             .filter(|_| at_work),
-        handler: at_work.then(|| process.handler.clone()),
+        handler: process
+            .assignment
+            .handler(activity.tube)
+            .filter(|_| at_work)
+            .map(str::to_owned),
         for_ms: match activity.state {
             State::Free => 0,
             _ => now.saturating_sub(activity.since_ns) / 1_000_000,

@@ -3,9 +3,11 @@
 //! The text form is `time LEVEL identity fields message`, such as
 //! `2026-11-22T10:00:00.123+00:00 WARN job=901 tube=mail handler=mailer outcome=failed settled=release delay=60s`.
 //! Whatever a plugin or a job puts into a field stays inside its line: control characters are
-//! escaped, and what could be taken for another field is quoted.
+//! escaped, and what could be taken for another field is quoted. The lines of the PHP library are [`php`]'s.
 
-use std::fmt::Write;
+pub mod php;
+
+use std::{fmt::Write, sync::Arc};
 
 use jiff::Zoned;
 use serde_json::{Map, Value};
@@ -22,6 +24,8 @@ pub const LONGEST_VALUE: usize = 8 * 1024;
 pub struct Line {
     fields: Vec<(String, Content)>,
     message: String,
+    /// The JSON view of the body of the job that the event is about; only kept for the form of the PHP library.
+    data: Option<Arc<str>>,
 }
 
 enum Content {
@@ -46,6 +50,11 @@ impl Line {
     /// The message.
     pub fn message(&mut self, message: &str) {
         message.clone_into(&mut self.message);
+    }
+
+    /// The body of the job that the event is about.
+    pub fn data(&mut self, data: Option<Arc<str>>) {
+        self.data = data;
     }
 
     /// `time LEVEL fields message`, with a line feed.
@@ -150,7 +159,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// `value`, or its beginning and how much was left out.
-fn bounded(value: &str) -> std::borrow::Cow<'_, str> {
+pub fn bounded(value: &str) -> std::borrow::Cow<'_, str> {
     if value.len() <= LONGEST_VALUE {
         return value.into();
     }
@@ -160,7 +169,12 @@ fn bounded(value: &str) -> std::borrow::Cow<'_, str> {
 
 /// Writes `text` with control characters escaped, those that no terminal shows and no `grep` expects included.
 pub fn escape(text: &str, out: &mut String) {
-    for character in bounded(text).chars() {
+    escape_whole(&bounded(text), out);
+}
+
+/// The same, however long it is.
+fn escape_whole(text: &str, out: &mut String) {
+    for character in text.chars() {
         match character {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),

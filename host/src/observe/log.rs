@@ -68,6 +68,8 @@ pub struct JobIdentity {
     pub tube: Arc<str>,
     /// The handler.
     pub handler: Arc<str>,
+    /// The JSON view of its body; nothing where it cannot be read, or [`wants_bodies`] says that it is not needed.
+    pub data: Option<Arc<str>>,
 }
 
 struct Log {
@@ -192,6 +194,11 @@ pub fn enabled(level: Level, target: &str) -> bool {
         .is_some_and(|log| log.targets.would_enable(target, &level))
 }
 
+/// Whether lines show what jobs are about, and tell of every job that is done: the PHP library's do.
+pub fn wants_bodies() -> bool {
+    LOG.get().is_some_and(|log| log.settings.format == LogFormat::Php)
+}
+
 /// Writes an event that came from a plugin. `job` 0 means the job of this thread.
 pub fn foreign(level: Level, target: &str, job: u64, fill: impl FnOnce(&mut Line)) {
     let Some(log) = LOG.get().filter(|_| enabled(level, target)) else {
@@ -238,6 +245,7 @@ impl Log {
                 line.json("job", &identity.id.to_string());
                 line.text("tube", &identity.tube);
                 line.text("handler", &identity.handler);
+                line.data(identity.data.clone());
             }
             _ if job != 0 => line.json("job", &job.to_string()),
             _ => {}
@@ -255,6 +263,7 @@ impl Log {
         let text = match self.settings.format {
             LogFormat::Text => line.to_text(&now, level, self.settings.color),
             LogFormat::Json => line.to_json(&now, level, target),
+            LogFormat::Php => line.to_php(&now, level),
         };
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &self.settings.path

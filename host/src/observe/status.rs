@@ -1,6 +1,7 @@
 //! The answer of `status`: one immutable picture of master, workers and slots.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Display, Formatter},
     ops::AddAssign,
 };
@@ -54,8 +55,10 @@ pub struct Pool {
     pub server: String,
     /// Its logical tubes.
     pub tubes: Vec<String>,
-    /// The handler that executes its jobs.
-    pub handler: String,
+    /// The handler that executes all of its jobs; nothing where that depends on the tube.
+    pub handler: Option<String>,
+    /// The handler of each tube.
+    pub handlers: BTreeMap<String, String>,
     /// Its workers, those of older generations that still finish included.
     pub workers: Vec<Worker>,
     /// Workers that died and are not started again yet.
@@ -173,10 +176,10 @@ impl Display for Status {
         for pool in &self.pools {
             writeln!(
                 f,
-                "pool {} tubes {} handler {} server {}",
+                "pool {} tubes {} {} server {}",
                 pool.name,
                 pool.tubes.join(" "),
-                pool.handler,
+                executors(&pool.handlers),
                 pool.server
             )?;
             for worker in &pool.workers {
@@ -201,6 +204,19 @@ impl Display for Status {
             "totals done {done} released {released} buried {buried} failed {failed} crashed {crashed}"
         )
     }
+}
+
+/// Who executes the jobs of a pool: `handler NAME`, or `handlers TUBE=NAME …` where that depends on the tube.
+pub fn executors(by_tube: &BTreeMap<String, String>) -> String {
+    let names: BTreeSet<&str> = by_tube.values().map(String::as_str).collect();
+    if let (1, Some(only)) = (names.len(), names.first()) {
+        return format!("handler {only}");
+    }
+    let pairs: Vec<String> = by_tube
+        .iter()
+        .map(|(tube, name)| format!("{tube}={name}"))
+        .collect();
+    format!("handlers {}", pairs.join(" "))
 }
 
 impl Display for Breaker {

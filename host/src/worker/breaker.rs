@@ -9,7 +9,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{Shared, lane::Lane};
+use super::{Shared, execute::identify, lane::Lane};
 use crate::{
     config,
     ipc::{ToMaster, row::monotonic_ns, scoreboard::Scoreboard, streaks::Streak},
@@ -66,7 +66,13 @@ impl Breaker {
 impl Shared {
     /// Counts how the handler ended a job: with an error that counts as a failure, or not.
     pub(super) fn note_outcome(&self, lane: &Lane, error: Option<&str>) {
-        let shortened = |error: &str| error.chars().take(LONGEST_ERROR).collect();
+        let shortened = |error: &str| {
+            let error: String = error.chars().take(LONGEST_ERROR).collect();
+            match self.handlers.depend_on_tube() {
+                true => format!("handler `{}`: {error}", identify(lane, lane.job()).handler),
+                false => error,
+            }
+        };
         if lane.end_probe() {
             let error = error.map(shortened);
             *self.breaker.news() = Some(ToMaster::Probed { error });

@@ -3,11 +3,11 @@
 //! Deciding and settling are apart: what is decided becomes a [`Pending`]
 //! settlement, whose command goes out in one write with the next reserve.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use asynccall_abi::outcome::{DELAY_BY_POLICY, Outcome, PRIORITY_KEEP, Verdict};
 use asynccall_client::{
-    payload::{self, Flag, Limits, RetryFields},
+    payload::{self, Flag, Format, Limits, RetryFields},
     protocol::JobId,
 };
 use jiff::Zoned;
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::{
     Shared,
+    handlers::Made,
     job::LentJob,
     lane::{Lane, Settler},
     settle::{Answer, Pending, Purpose, label},
@@ -24,7 +25,7 @@ use crate::{
     config::RetrySource,
     ipc::row::State,
     observe::{
-        line::chain,
+        line::{bounded, chain, php::compact},
         log::{self, JobIdentity},
     },
     policy::{self, Facts, Failure},
@@ -32,12 +33,16 @@ use crate::{
 
 /// Runs the handler on a job and decides; `None` where nothing is left to be settled by this slot.
 pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> Option<Pending> {
-    let tube = shared.tubes.only();
     // Not running yet: whatever happens before the handler begins is no fault of the job.
-    let looked_ns = lane.enter(State::Settling, id.0, tube);
-    log::set_job(Some(identify(shared, id)));
-    let place = match suspicion::admit(lane, shared, id) {
-        Ok(place) => place,
+    let looked_ns = lane.enter(State::Settling, id.0, shared.tubes.only());
+    if log::wants_bodies() {
+        *lane.data() = shown(body);
+    }
+    log::set_job(Some(identify(lane, id)));
+    let admitted = suspicion::admit(lane, shared, id);
+    let chosen = admitted.and_then(|place| Ok((place, choose(lane, id)?)));
+    let (place, tube, made) = match chosen {
+        Ok((place, (tube, made))) => (place, tube, made),
         Err(instead) => {
             let pending = || settle_instead(lane, id, instead, looked_ns);
             return lane.claim_unopened().then(pending).flatten();
@@ -62,7 +67,7 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     let job = LentJob::new(id, body, lane, &shared.tubes);
     lane.row().count_executed();
     shared.count_job();
-    let outcome = shared.handler.execute(job.lend());
+    let outcome = made.handler.execute(job.lend());
     lane.not_running();
     let claimed = match at_most_once {
         true => lane.claim_deleted(Settler::Slot),
@@ -93,13 +98,42 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
 }
 
 /// What log lines say of the job that a slot works on.
-pub(super) fn identify(shared: &Shared, id: JobId) -> JobIdentity {
-    let tube = shared.tubes.only().map(|index| shared.tubes.name(index));
+pub(super) fn identify(lane: &Lane, id: JobId) -> JobIdentity {
+    let shared = &lane.shared;
+    let learnt = || lane.known(id).flatten()?.tube;
+    let tube = shared.tubes.only().or_else(learnt);
+    let handler = shared.handlers.of(tube).map(|made| &made.name);
     JobIdentity {
         id: id.0,
-        tube: tube.unwrap_or_else(|| shared.unknown_tube.clone()),
-        handler: shared.handler_name.clone(),
+        tube: tube.map_or_else(|| shared.handlers.unknown(), |index| shared.tubes.name(index)),
+        handler: handler.cloned().unwrap_or_else(|| shared.handlers.unknown()),
+        data: log::wants_bodies().then(|| lane.data().clone()).flatten(),
     }
+}
+
+/// The JSON view of a body, as much of it as a log line shows; `None` where it cannot be read.
+fn shown(body: &[u8]) -> Option<Arc<str>> {
+    let mut scratch = Vec::new();
+    let view = payload::json_view(body, &Limits::default(), &mut scratch).ok()?;
+    let json = match view.format {
+        Format::Json => String::from_utf8_lossy(body),
+        _ => String::from_utf8_lossy(&scratch),
+    };
+    Some(Arc::from(bounded(&compact(&json))))
+}
+
+/// The handler of a job, and the job's tube where it is known; the queue server is asked only where the tube decides
+/// about the handler.
+fn choose(lane: &Lane, id: JobId) -> Result<(Option<usize>, &Made), Instead> {
+    let shared = &lane.shared;
+    let mut tube = shared.tubes.only();
+    if tube.is_none() && shared.handlers.depend_on_tube() {
+        // It is one of the pool's: nothing is reserved from any other.
+        tube = lane.facts(id).ok_or(Instead::Lost)?.tube;
+        log::set_job(Some(identify(lane, id)));
+    }
+    let made = shared.handlers.of(tube).ok_or(Instead::Lost)?;
+    Ok((tube, made))
 }
 
 /// What is settled for a job that its handler is not given.

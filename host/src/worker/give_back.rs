@@ -16,7 +16,7 @@ use super::{
     execute::identify,
     facts::Facts,
     lane::{Lane, Settler},
-    settle::{Answer, Pending, Purpose},
+    settle::{Answer, DELETED_BEFORE, Pending, Purpose},
 };
 use crate::{
     ipc::row::State,
@@ -72,7 +72,7 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
         return;
     }
     let (id, started_ns) = (lane.job(), lane.row().activity().since_ns);
-    log::set_job(Some(identify(&lane.shared, id)));
+    log::set_job(Some(identify(lane, id)));
     // Whatever comes of it, its worker does not die of it: before the master looks.
     lane.enter(State::Away, 0, None);
     let answer = Answer::without_handler(why.outcome(), started_ns);
@@ -84,7 +84,7 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
         lane.shared.note_outcome(lane, Some(why.reason()));
     }
     if deleted {
-        return answer.log("deleted_before_running", None, why.reason());
+        return answer.log(DELETED_BEFORE, None, why.reason());
     }
     settle(lane, id, why, answer);
 }
@@ -148,14 +148,10 @@ fn decide(lane: &Lane, id: JobId, facts: &Facts, why: Why) -> (Disposition, Purp
         }
     };
     let disposition = match decided {
-        None => Disposition {
-            action: Action::Release { delay: 0 },
-            reason: why.reason().into(),
-        },
-        Some(Disposition { action, reason }) => Disposition {
-            action,
-            reason: format!("{}; {reason}", why.reason()).into(),
-        },
+        None => Disposition::new(Action::Release { delay: 0 }, why.reason()),
+        Some(Disposition { action, reason, .. }) => {
+            Disposition::new(action, format!("{}; {reason}", why.reason()))
+        }
     };
     (disposition, purpose)
 }

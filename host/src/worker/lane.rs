@@ -69,6 +69,8 @@ pub(super) struct Lane {
     unusable: AtomicBool,
     ended: AtomicBool,
     knowledge: Mutex<Knowledge>,
+    /// The JSON view of the body in hand, where the log wants it.
+    data: Mutex<Option<Arc<str>>>,
     errand: Errand,
 }
 
@@ -89,6 +91,7 @@ impl Lane {
             unusable: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             knowledge: Mutex::default(),
+            data: Mutex::default(),
             errand: Errand::default(),
         }
     }
@@ -203,6 +206,11 @@ impl Lane {
     /// What is known of the job in hand.
     pub(super) fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
         self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the log shows of the body in hand; nothing is kept where it shows none.
+    pub(super) fn data(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The slot does nothing more.

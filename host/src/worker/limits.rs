@@ -139,7 +139,7 @@ impl Keeper {
     /// Names who grew, and by how much.
     fn report_memory(&self, which: &str, held: u64, limit: u64) {
         const MIB: u64 = 1024 * 1024;
-        let handler = &*self.shared.handler_name;
+        let handler = self.shared.handlers.names();
         let measure = match self.shared.limits.memory_measure {
             MemoryMeasure::Rss => "rss",
             MemoryMeasure::Pss => "pss",

@@ -6,6 +6,7 @@
 //! - this module: from the first message to the exit,
 //! - [`confine`]: what it gives up before it loads anything,
 //! - [`lane`], [`slot`]: what a slot shares with the main thread, and its loop,
+//! - [`handlers`]: which handler executes the jobs of which tube,
 //! - [`execute`]: one job, and what becomes of it,
 //! - [`settle`]: telling the queue server, once, and what follows from its answer,
 //! - [`reconnect`]: how long a slot waits for the queue server,
@@ -42,7 +43,7 @@ use crate::{
         scoreboard::Scoreboard,
     },
     observe::log,
-    plugin::{library::Handler, registry},
+    plugin::registry,
     policy,
     title::WorkerTitle,
 };
@@ -55,6 +56,7 @@ mod execute;
 mod facts;
 mod fatal;
 mod give_back;
+mod handlers;
 pub(crate) mod host_api;
 mod job;
 mod keeper;
@@ -69,6 +71,7 @@ mod tubes;
 mod watch;
 
 use breaker::Breaker;
+use handlers::Handlers;
 use limits::Limits;
 
 /// The longest wait of one reserve. With the time that a reply may take, this is when a silent connection is noticed.
@@ -82,9 +85,7 @@ struct Shared {
     options: Options,
     tubes: tubes::Tubes,
     default_tube: TubeName,
-    unknown_tube: Arc<str>,
-    handler: Handler,
-    handler_name: Arc<str>,
+    handlers: Handlers,
     retry: policy::Settings,
     reserve_seconds: u32,
     scoreboard: &'static Scoreboard,
@@ -200,14 +201,14 @@ fn refuse(link: &Link, error: String) -> Exit {
     Exit::Failed
 }
 
-/// Loads everything and has the handler check itself; the error is the text for the operator.
+/// Loads everything and has the handlers check themselves; the error is the text for the operator.
 fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), String> {
     let Setup {
         nr,
         generation,
         pool,
-        handler,
-        handler_config,
+        handlers,
+        handler_configs,
         plugins,
         first_row,
         streak,
@@ -230,9 +231,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     fatal::install().map_err(|error| format!("cannot install fatal-signal handlers: {error}"))?;
     let (bell, ears) = bell().map_err(|error| format!("cannot create a pipe: {error}"))?;
     let registry = registry::open(plugins, host_api::host_api()).map_err(|errors| errors.to_string())?;
-    let made = registry
-        .create(&handler, handler_config.value())
-        .map_err(|error| error.full())?;
+    let handlers = Handlers::create(&registry, &handlers, &handler_configs).map_err(|error| error.full())?;
     let shared = Shared {
         address: pool.queue.address().map_err(|error| error.to_string())?,
         server: ServerMark::of(&pool.queue.to_string()),
@@ -242,9 +241,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         },
         tubes: tubes::Tubes::of(&pool)?,
         default_tube: TubeName::new("default").map_err(|error| error.to_string())?,
-        unknown_tube: Arc::from("-"),
-        handler: made,
-        handler_name: Arc::from(handler),
+        handlers,
         retry: policy::Settings::of(&pool),
         reserve_seconds: reserve_seconds(pool.reserve_timeout),
         scoreboard,
@@ -269,7 +266,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         bell,
     };
     // Last: what it costs is spent on nothing where anything else is wrong.
-    shared.handler.self_check().map_err(|error| error.full())?;
+    shared.handlers.self_check().map_err(|error| error.full())?;
     Ok((Arc::new(shared), first_row, pool.slots as usize, ears))
 }
 

@@ -13,7 +13,7 @@ use asynccall_client::{
 };
 use tracing::info;
 
-use super::{Shared, execute::identify, lane::Lane, settle::Pending};
+use super::{execute::identify, lane::Lane, settle::Pending};
 use crate::{
     ipc::row::{State, monotonic_ns},
     observe::log,
@@ -39,12 +39,11 @@ enum Found {
 /// Deletes the job if it is still there for the taking. On an error it is tried again on the next connection.
 pub(super) fn recover(
     lane: &Lane,
-    shared: &Shared,
     connection: &mut Connection,
     unsettled: &Unsettled,
 ) -> Result<(), ConnectionError> {
     let pending = &unsettled.pending;
-    log::set_job(Some(identify(shared, pending.id())));
+    log::set_job(Some(identify(lane, pending.id())));
     let found = look(connection, unsettled);
     match &found {
         Ok(Found::Gone | Found::Deleted) => {

@@ -15,11 +15,12 @@ use asynccall_client::{
     connection::ConnectionError,
     protocol::{Command, JobId, Reply},
 };
-use tracing::{debug, field::display, warn};
+use tracing::{debug, field::display, info, warn};
 
 use super::lane::Lane;
 use crate::{
     ipc::row::monotonic_ns,
+    observe::log,
     policy::{Action, Disposition},
 };
 
@@ -74,11 +75,17 @@ impl Pending {
     /// What was decided, and for which answer.
     pub(super) fn new(
         id: JobId,
-        Disposition { action, reason }: Disposition,
+        disposition: Disposition,
         priority: u32,
         purpose: Purpose,
-        answer: Answer,
+        mut answer: Answer,
     ) -> Pending {
+        let Disposition {
+            action,
+            reason,
+            stop_at,
+        } = disposition;
+        answer.stop_at = stop_at;
         Pending {
             id,
             action,
@@ -91,10 +98,7 @@ impl Pending {
 
     /// The end of a job for which there is nothing more to do.
     pub(super) fn delete(id: JobId, answer: Answer) -> Pending {
-        let disposition = Disposition {
-            action: Action::Delete,
-            reason: "".into(),
-        };
+        let disposition = Disposition::new(Action::Delete, "");
         Pending::new(id, disposition, 0, Purpose::Attempt, answer)
     }
 
@@ -222,8 +226,13 @@ pub(super) struct Answer {
     failed: bool,
     error: String,
     result: Vec<u8>,
+    /// The end that the message named for its retries, where that is over.
+    stop_at: Option<String>,
     started_ns: u64,
 }
+
+/// In the log: the job was deleted before its handler began.
+pub(super) const DELETED_BEFORE: &str = "deleted_before_running";
 
 /// The name of a verdict in the log.
 pub(super) fn label(verdict: Verdict) -> &'static str {
@@ -249,6 +258,7 @@ impl Answer {
             failed: matches!(outcome.verdict, Verdict::FAILED | Verdict::EXCEPTION),
             error: outcome.message.into(),
             result: outcome.result.into(),
+            stop_at: None,
             started_ns,
         }
     }
@@ -260,22 +270,28 @@ impl Answer {
             failed: false,
             error: String::new(),
             result: Vec::new(),
+            stop_at: None,
             started_ns,
         }
     }
 
-    /// One log line for the job's end: at debug where all went well, else a warning with the reason.
+    /// One log line for the job's end: where all went well at debug, or at info where the PHP library's lines are
+    /// wanted; else a warning with the reason.
     pub(super) fn log(&self, settled: &str, delay: Option<u32>, reason: &str) {
         let outcome = self.label;
-        if outcome == "done" && settled == "delete" {
+        if outcome == "done" && matches!(settled, "delete" | DELETED_BEFORE) {
             let ms = || monotonic_ns().saturating_sub(self.started_ns) / 1_000_000;
             let result = || String::from_utf8_lossy(&self.result);
-            debug!(outcome, settled, ms = ms(), result = %result());
+            match log::wants_bodies() {
+                true => info!(outcome, settled, ms = ms(), result = %result()),
+                false => debug!(outcome, settled, ms = ms(), result = %result()),
+            }
             return;
         }
         let delay = delay.map(|seconds| display(format!("{seconds}s")));
         let error = Some(self.error.as_str()).filter(|error| !error.is_empty());
-        warn!(outcome, settled, delay, reason, error);
+        let stop_at = self.stop_at.as_deref();
+        warn!(outcome, settled, delay, reason, stop_at, error);
     }
 
     /// The log line of a job that can be settled no more.
@@ -292,13 +308,7 @@ impl Answer {
 
     /// The log line of a job that was deleted before its handler began.
     pub(super) fn log_settled_before(&self) {
-        match self.label {
-            "done" => self.log("delete", None, ""),
-            _ => self.log(
-                "deleted_before_running",
-                None,
-                "the message asks to run at most once (noRetry)",
-            ),
-        }
+        let reason = "the message asks to run at most once (noRetry)";
+        self.log(DELETED_BEFORE, None, reason);
     }
 }

@@ -116,7 +116,7 @@ fn work(
         info!(server = %shared.address, "connected again");
     }
     if let Some(left) = unsettled.as_ref() {
-        recover::recover(lane, shared, &mut connection, left)?;
+        recover::recover(lane, &mut connection, left)?;
         *unsettled = None;
     }
     lane.install(Some(connection));

@@ -21,11 +21,7 @@ use super::{
     settle::Purpose,
 };
 use crate::{
-    ipc::{
-        row::monotonic_ns,
-        scoreboard::Predecessor,
-        suspects::Sentence,
-    },
+    ipc::{row::monotonic_ns, scoreboard::Predecessor, suspects::Sentence},
     policy::{self, Action, Disposition},
 };
 
@@ -153,10 +149,7 @@ fn isolate<'a>(
 /// A job that can do nothing for not being executed now.
 fn make_room(facts: &Facts, delay: u32, reason: &'static str) -> Instead {
     Instead::Settle {
-        disposition: Disposition {
-            action: Action::Release { delay },
-            reason: reason.into(),
-        },
+        disposition: Disposition::new(Action::Release { delay }, reason),
         priority: facts.priority,
         purpose: Purpose::NoAttempt,
     }

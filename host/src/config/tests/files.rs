@@ -1,6 +1,6 @@
 //! The shapes of the configuration file.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 
@@ -42,6 +42,7 @@ name = "mail"
 tubes = ["a", "b"]
 tube_naming = "crc32"
 handler = "mailer"
+handlers = { "b" = "other" }
 worker_num = 4
 max_unavailable = 19
 slots = 5
@@ -123,6 +124,11 @@ fn every_key_of_the_file_has_its_field() {
         rest: Duration::from_secs(22),
     };
     assert_eq!(mail.breaker, breaker);
+    assert_eq!(
+        mail.handlers,
+        BTreeMap::from([("b".to_owned(), "other".to_owned())])
+    );
+    assert!(rest.handlers.is_empty());
     assert_eq!(
         (
             mail.queue.to_string().as_str(),
@@ -259,6 +265,21 @@ fn a_pools_queue_takes_from_the_shared_one_what_it_leaves_open() {
     /etc/host.toml:3: `pool.queue.port`: found `0`, wanted an integer from 1 to 65535
     /etc/host.toml:4: `pool.queue.hots`: unknown key; hint: did you mean `host`?
     ");
+}
+
+#[test]
+fn a_handler_is_given_to_tubes_of_the_pool_alone() {
+    let file = "[[pool]]\ntubes = ['mail', 'sms']\n[pool.handlers]\nmial = 'mailer'\nfax = 'printer'";
+    insta::assert_snapshot!(given("").file(file).problems(), @"
+    /etc/host.toml:3: `pool.handlers`: found the tube `fax`, wanted one of the pool's `tubes`
+    /etc/host.toml:3: `pool.handlers`: found the tube `mial`, wanted one of the pool's `tubes`; hint: did you mean `mail`?
+    ");
+    let file = "[[pool]]\nhandlers = { async_call_test = 7 }\n[[pool]]\nname = 'b'\nhandlers = 'mailer'";
+    insta::assert_snapshot!(given("").file(file).problems(), @r#"
+    /etc/host.toml:2: `pool.handlers`: found a table, wanted a table of handlers' names by tube, such as `mail = "mailer"`; hint: look at `async_call_test`
+    /etc/host.toml:5: `pool.handlers`: found `"mailer"`, wanted a table of handlers' names by tube, such as `mail = "mailer"`
+    /etc/host.toml:1: `pool`: found nothing, wanted a `name`, as there are several pools
+    "#);
 }
 
 #[test]

@@ -6,7 +6,9 @@ use asynccall_client::tube::TubeNaming;
 
 use super::{given, given_alone};
 use crate::config::settings::{SETTINGS, Section};
-use crate::config::{Backoff, Breaker, Config, Expired, LogFormat, MemoryMeasure, PluginRef, RetrySource, Rlimits};
+use crate::config::{
+    Backoff, Breaker, Config, Expired, LogFormat, MemoryMeasure, PluginRef, RetrySource, Rlimits,
+};
 
 #[test]
 fn the_defaults_are_those_of_the_php_library() {

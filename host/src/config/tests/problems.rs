@@ -53,7 +53,7 @@ jitter = 2.0
     /etc/host.toml:10: `queue.connect_timeout`: found `0.5`, wanted whole seconds from 1 to 300
     /etc/host.toml:11: `queue.slots`: unknown key; hint: `slots` belongs into `[[pool]]`
     /etc/host.toml:17: `daemon.pidFile`: found `"/tmp/async_task_%d.pid"`, wanted the path of a pid file; hint: `%d` is not replaced here; write the whole path, one for each daemon
-    /etc/host.toml:18: `daemon.log_format`: found `"jsno"`, wanted `text` or `json`; hint: did you mean `json`?
+    /etc/host.toml:18: `daemon.log_format`: found `"jsno"`, wanted `text` or `json` or `php`; hint: did you mean `json`?
     /etc/host.toml:19: `daemon.grace`: found a datetime, wanted whole seconds from 0 to 86400
     /etc/host.toml:22: `pool.name`: found `"Mail"`, wanted a name of the letters a-z, digits, `_` and `-`
     /etc/host.toml:23: `pool.workernum`: unknown key; hint: did you mean `worker_num`?

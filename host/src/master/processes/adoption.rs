@@ -23,6 +23,7 @@ use crate::{
     ipc::row::Counts,
     master::{
         Event,
+        assignment::Assignment,
         children::{Id, Standing},
         handover::{Descriptors, Kept},
         link::{Link, UnderWay},
@@ -34,9 +35,7 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ProcessLeft {
     pid: u32,
-    handler: String,
-    server: String,
-    tubes: Vec<String>,
+    assignment: Assignment,
     rows: Range<usize>,
     /// What it has done so far, for an instance that cannot read its rows.
     pub(in crate::master) counts: Counts,
@@ -96,9 +95,7 @@ impl Processes {
         };
         ProcessLeft {
             pid: process.pid,
-            handler: process.handler.clone(),
-            server: process.server.clone(),
-            tubes: process.tubes.clone(),
+            assignment: process.assignment.clone(),
             rows: process.rows.clone(),
             counts,
             // One whose link has closed is only called so.
@@ -147,9 +144,7 @@ impl Processes {
             nr: standing.nr,
             pool: standing.pool.clone(),
             generation: standing.generation,
-            handler: left.handler,
-            server: left.server,
-            tubes: left.tubes,
+            assignment: left.assignment,
             rows,
             link_closed: left.link_closed || is_mute,
             line,

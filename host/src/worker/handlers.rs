@@ -1,0 +1,83 @@
+//! The handlers of a worker's pool: one instance of each, and which one executes the jobs of which tube.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    config::HandlerConfig,
+    plugin::{PluginError, library::Handler, registry::Registry},
+};
+
+/// A handler with its name.
+pub(super) struct Made {
+    pub(super) name: Arc<str>,
+    pub(super) handler: Handler,
+}
+
+/// The handlers of a pool.
+pub(super) struct Handlers {
+    /// Each once, in the order of the first tube of each.
+    made: Vec<Made>,
+    /// By tube: the index in `made`.
+    of_tube: Vec<usize>,
+    /// All names, for a log line about the worker.
+    names: String,
+    unknown: Arc<str>,
+}
+
+impl Handlers {
+    /// Makes the handlers that are named in `of_tube`, one for each tube of the pool.
+    pub(super) fn create(
+        registry: &Registry,
+        of_tube: &[String],
+        configs: &BTreeMap<String, HandlerConfig>,
+    ) -> Result<Handlers, PluginError> {
+        let mut made: Vec<Made> = Vec::new();
+        let mut indices = Vec::new();
+        for name in of_tube {
+            let known = made.iter().position(|made| *made.name == **name);
+            indices.push(known.unwrap_or(made.len()));
+            if known.is_none() {
+                let config = configs.get(name).cloned().unwrap_or_default();
+                made.push(Made {
+                    name: Arc::from(name.as_str()),
+                    handler: registry.create(name, config.value())?,
+                });
+            }
+        }
+        let names: Vec<&str> = made.iter().map(|made| &*made.name).collect();
+        Ok(Handlers {
+            names: names.join(","),
+            made,
+            of_tube: indices,
+            unknown: Arc::from("-"),
+        })
+    }
+
+    /// Has each of them check itself.
+    pub(super) fn self_check(&self) -> Result<(), PluginError> {
+        self.made.iter().try_for_each(|made| made.handler.self_check())
+    }
+
+    /// Whether a job's tube has to be known to find its handler.
+    pub(super) fn depend_on_tube(&self) -> bool {
+        self.made.len() > 1
+    }
+
+    /// The handler of the jobs of a tube; `None` where that depends on the tube and the tube is not known.
+    pub(super) fn of(&self, tube: Option<usize>) -> Option<&Made> {
+        match self.made.as_slice() {
+            [only] => Some(only),
+            several => several.get(*self.of_tube.get(tube?)?),
+        }
+    }
+
+    /// The names of all, with commas between.
+    pub(super) fn names(&self) -> &str {
+        &self.names
+    }
+
+    /// What stands for a tube or a handler that is not known.
+    pub(super) fn unknown(&self) -> Arc<str> {
+        self.unknown.clone()
+    }
+}
