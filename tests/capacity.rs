@@ -184,3 +184,23 @@ fn a_pool_is_not_scaled_while_a_generation_is_on_its_way() {
         1
     );
 }
+
+#[test]
+fn a_pause_before_the_first_generation_serves_is_refused_and_not_lost() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = Host::new(&queue).tube("t").load(plugin("stillborn"));
+    let daemon = host.config("[handler.stillborn]\nhow = 'hang'\n").spawn();
+    daemon.wait_for_line(&["starting"]);
+    for command in [
+        &["pause"][..],
+        &["pause", "--pool", "default"],
+        &["scale", "default", "2"],
+    ] {
+        let refused = daemon.run(command);
+        assert_eq!(refused.code, Some(1), "{refused}");
+    }
+    insta::assert_snapshot!(daemon.run(&["pause"]).err, @r"
+    error: no generation serves yet
+      hint: try again when the daemon has started
+    ");
+}

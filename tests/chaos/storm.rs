@@ -226,7 +226,7 @@ impl<'a> Storm<'a> {
                 self.run(&["reload", "--wait"]);
             }
             // An operator's mistake is found by a reload. A start that finds it has nothing to fall back on.
-            Act::ReloadBroken if restarts || self.subject.master().is_none() => return,
+            Act::ReloadBroken if restarts || !self.subject.serves() => return,
             Act::ReloadBroken => {
                 let disk = BROKEN[choice as usize % BROKEN.len()];
                 self.subject.prepare(disk, &mut self.dice);

@@ -27,6 +27,8 @@ pub(super) struct Subject {
     settings: String,
     binary: PathBuf,
     master: Option<Daemon>,
+    /// How long the log was when the master was started, in bytes.
+    log_before: usize,
 }
 
 /// What the next reload or start finds on disk.
@@ -70,6 +72,7 @@ impl Subject {
             binary,
             directory,
             master: None,
+            log_before: 0,
         };
         subject.prepare(Disk::Good, &mut Dice::new(0));
         subject
@@ -112,7 +115,15 @@ impl Subject {
             .flag("--config")
             .flag(self.directory.path("host.toml"))
             .pid_file(self.directory.path("host.pid"));
+        self.log_before = self.read("log").len();
         self.master = Some(host.log_level("info").spawn());
+    }
+
+    /// Whether there is a master with a generation to fall back on.
+    pub(super) fn serves(&self) -> bool {
+        let log = self.read("log");
+        let since = log.get(self.log_before..).unwrap_or_default();
+        self.master.is_some() && since.contains(r#""message":"serving""#)
     }
 
     /// The master, while there is one.

@@ -138,6 +138,11 @@ impl Master {
 
     fn pools_named(&self, pool: Option<&str>) -> Result<Vec<String>, Failure> {
         let names = self.pool_names();
+        if names.is_empty() {
+            // Workers that become ready go to work, so a pause would be lost.
+            let error = "no generation serves yet\n  hint: try again when the daemon has started";
+            return Err(Failure::new(Exit::Failed, error));
+        }
         match pool {
             None => Ok(names),
             Some(pool) if names.iter().any(|name| name == pool) => Ok(vec![pool.to_owned()]),
