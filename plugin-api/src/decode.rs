@@ -3,7 +3,7 @@
 mod empty_arrays;
 mod path;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer};
 
 use crate::error::one_line;
 use empty_arrays::EmptyArrays;
@@ -17,6 +17,24 @@ pub(crate) fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> 
     T::deserialize(EmptyArrays(&mut document))
         .and_then(|value| document.end().map(|()| value))
         .map_err(|error| sentence(json, &error))
+}
+
+/// Has PHP's empty array read as an empty list, map, struct or `()`, at every depth, as in payloads.
+///
+/// For handlers that keep a part of the message as a [`serde_json::Value`] and decide at run time which type it is to
+/// have.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use plugin_api::{php_arrays, serde::Deserialize, serde_json::json};
+///
+/// let part = json!({"headers": []});
+/// let read = HashMap::<String, HashMap<String, String>>::deserialize(php_arrays(part))?;
+/// assert!(read["headers"].is_empty());
+/// # Ok::<(), plugin_api::serde_json::Error>(())
+/// ```
+pub fn php_arrays<'de, D: Deserializer<'de>>(part: D) -> impl Deserializer<'de, Error = D::Error> {
+    EmptyArrays(part)
 }
 
 /// Serde's sentence. The position is kept only for what is not JSON at all: elsewhere the path says more, and

@@ -164,6 +164,7 @@ pub use serde;
 pub use serde_json;
 pub use tracing;
 
+pub use decode::php_arrays;
 pub use done::{Done, Result};
 pub use error::{Error, OrRetry};
 #[cfg(feature = "tokio")]
