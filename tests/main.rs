@@ -1,4 +1,5 @@
-//! Black-box tests of the built daemon: real beanstalkd, real plugins, real PHP, a real SMTP server.
+//! Black-box tests of the built daemon: real beanstalkd, real plugins, real PHP, a real SMTP server, real
+//! databases.
 //!
 //! What the tests stand on is in [`support`]; each other module shows one side of the daemon. Tests run in
 //! parallel and share nothing but the built plugins: each has its own directory, queue server and pid file. Nothing
@@ -25,6 +26,7 @@ mod logs;
 mod lost_settlement;
 mod main_job;
 mod manual;
+mod model;
 mod outcomes;
 mod payloads;
 mod php_log;

@@ -7,6 +7,7 @@
 //! - [`plugins`]: the `.so` files, built once per run,
 //! - [`php`]: a producer in PHP, and PHP as a reader,
 //! - [`sink`]: an SMTP server that keeps what it is sent,
+//! - [`databases`]: SQLite and PostgreSQL with a shop's orders,
 //! - [`directory`]: the test's own files, kept when it fails,
 //! - this module: waiting, and what to do where a program is missing.
 
@@ -19,6 +20,7 @@ use std::{
 };
 
 pub(crate) mod daemon;
+pub(crate) mod databases;
 pub(crate) mod directory;
 pub(crate) mod host;
 pub(crate) mod installed;

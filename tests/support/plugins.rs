@@ -26,6 +26,7 @@ const PACKAGES: [&str; 8] = [
     "asynccall-exec",
     "asynccall-http",
     "asynccall-mailer",
+    "asynccall-model-example",
 ];
 
 /// The built daemon.
