@@ -13,6 +13,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+/// The README's plugin compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod message;
 
 mod criteria;
