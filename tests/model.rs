@@ -19,6 +19,14 @@ fn start(queue: &Beanstalkd, url: &str) -> Daemon {
     .start()
 }
 
+/// All that a PHP producer's job on SQLite needs; `None`, said aloud, where something is missing.
+#[track_caller]
+fn sqlite_shop() -> Option<(Beanstalkd, Sqlite, Daemon)> {
+    let (queue, shop) = (Beanstalkd::start()?, Sqlite::new()?);
+    let daemon = php::installed().then(|| start(&queue, &shop.url()))?;
+    Some((queue, shop, daemon))
+}
+
 /// Puts a job as the PHP library's client does.
 #[track_caller]
 fn put(queue: &Beanstalkd, call: Value) -> u64 {
@@ -41,13 +49,9 @@ const DONE: &[&str] = &["handler=model", "outcome=done", "settled=delete"];
 
 #[test]
 fn a_job_of_the_php_library_cancels_an_order_in_sqlite() {
-    let (Some(queue), Some(shop)) = (Beanstalkd::start(), Sqlite::new()) else {
+    let Some((queue, shop, daemon)) = sqlite_shop() else {
         return;
     };
-    if !php::installed() {
-        return;
-    }
-    let daemon = start(&queue, &shop.url());
     let job = put(
         &queue,
         json!({"modelParams": 1, "method": "cancel", "methodParams": ["late"]}),
@@ -62,13 +66,9 @@ fn a_job_of_the_php_library_cancels_an_order_in_sqlite() {
 
 #[test]
 fn the_row_model_names_the_model_with_or_without_its_namespace() {
-    let (Some(queue), Some(shop)) = (Beanstalkd::start(), Sqlite::new()) else {
+    let Some((queue, shop, daemon)) = sqlite_shop() else {
         return;
     };
-    if !php::installed() {
-        return;
-    }
-    let daemon = start(&queue, &shop.url());
     for (model, parts) in [
         ("Order", DONE),
         ("\\Order", DONE),
@@ -85,13 +85,9 @@ fn the_row_model_names_the_model_with_or_without_its_namespace() {
 
 #[test]
 fn the_row_model_params_is_a_key_criteria_or_empty() {
-    let (Some(queue), Some(shop)) = (Beanstalkd::start(), Sqlite::new()) else {
+    let Some((queue, shop, daemon)) = sqlite_shop() else {
         return;
     };
-    if !php::installed() {
-        return;
-    }
-    let daemon = start(&queue, &shop.url());
     let criteria = json!({"conditions": "total > :least: AND status = ?0", "bind": {"least": 10, "0": "open"}, "order": "id DESC"});
     for params in [json!(1), json!("1"), json!("number = 'B3'"), criteria] {
         let job = put(&queue, json!({"modelParams": params, "method": "isOpen"}));
@@ -121,13 +117,9 @@ fn the_row_model_params_is_a_key_criteria_or_empty() {
 
 #[test]
 fn the_rows_method_and_method_params_name_the_call() {
-    let (Some(queue), Some(shop)) = (Beanstalkd::start(), Sqlite::new()) else {
+    let Some((queue, shop, daemon)) = sqlite_shop() else {
         return;
     };
-    if !php::installed() {
-        return;
-    }
-    let daemon = start(&queue, &shop.url());
     for (method, given, parts) in [
         (
             "explode",
@@ -158,13 +150,9 @@ fn the_rows_method_and_method_params_name_the_call() {
 
 #[test]
 fn the_rows_of_retries_decide_about_a_false_answer() {
-    let (Some(queue), Some(shop)) = (Beanstalkd::start(), Sqlite::new()) else {
+    let Some((queue, shop, daemon)) = sqlite_shop() else {
         return;
     };
-    if !php::installed() {
-        return;
-    }
-    let daemon = start(&queue, &shop.url());
     for (more, parts) in [
         (json!({}), &["outcome=failed", "settled=bury", "answered false"]),
         (
