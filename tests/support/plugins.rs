@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::skip;
 
 /// The packages whose libraries the tests load.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "zoo-diary",
     "zoo-echo",
     "zoo-loud",
