@@ -66,7 +66,7 @@ fn a_job_of_the_php_library_cancels_an_order_in_sqlite() {
 
 #[test]
 fn the_row_model_names_the_model_with_or_without_its_namespace() {
-    let Some((queue, shop, daemon)) = sqlite_shop() else {
+    let Some((queue, _shop, daemon)) = sqlite_shop() else {
         return;
     };
     for (model, parts) in [
@@ -150,7 +150,7 @@ fn the_rows_method_and_method_params_name_the_call() {
 
 #[test]
 fn the_rows_of_retries_decide_about_a_false_answer() {
-    let Some((queue, shop, daemon)) = sqlite_shop() else {
+    let Some((queue, _shop, daemon)) = sqlite_shop() else {
         return;
     };
     for (more, parts) in [

@@ -1,6 +1,6 @@
 //! `libmodel.so`: the handler `model` for a shop whose orders are in SQLite or PostgreSQL.
 //!
-//! A plugin of one's own looks like this one: the entities ([`order`]), the methods, the registry, and the last line.
+//! A plugin of one's own looks like this one: the entities (`order`), the methods, the registry, and the last line.
 
 mod order;
 
