@@ -1,9 +1,10 @@
 //! The table of the server's options in the PHP library's manual, row by row: a file with the library's own names.
 //!
-//! The table of the client's parameters is in [`call`](super::call).
+//! The table of the client's parameters is in [`call`](super::call); both are rows of the migration guides.
 
 use std::{
     fs,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -166,4 +167,24 @@ fn a_php_producer_of_the_manual_is_served_without_a_change() {
     let job = php::put(&queue, "test_tube", &serde_json::json!({"call": call}));
     queue.wait_until_gone(job);
     assert!(daemon.wait_for_settled(job).contains("tube=test_tube"));
+}
+
+#[test]
+fn every_test_that_the_migration_guides_name_exists() {
+    let guides = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/migration");
+    for guide in ["README.md", "README.zh.md"] {
+        let text = fs::read_to_string(guides.join(guide)).expect("the guide");
+        let named = text.split('`').filter_map(|word| word.split_once("::"));
+        let named =
+            named.filter(|(module, _)| module.chars().all(|letter| matches!(letter, 'a'..='z' | '_')));
+        let mut count = 0;
+        for (module, test) in named.filter(|(module, _)| *module != "asynccall_client") {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/{module}.rs"));
+            let source = fs::read_to_string(&path).expect(module);
+            let is_there = test == "*" || source.contains(&format!("\nfn {test}() {{"));
+            assert!(is_there, "{guide}: no test `{module}::{test}`");
+            count += 1;
+        }
+        assert!(count > 40, "{guide}: {count} tests");
+    }
 }
