@@ -193,7 +193,7 @@ fn the_end_of_a_rest_does_not_end_a_pause() {
 #[test]
 fn a_reload_gives_a_resting_handler_another_chance_at_once() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let (daemon, switch) = with_breaker(&queue, "failures = 2\nrest = 3600", "");
+    let (daemon, switch) = with_breaker(&queue, "failures = 2\nrest = 3600", "max_attempts = 100000");
     let body = while_broken(&switch, "fail", true);
     let jobs = queue.put_all("m", std::iter::repeat_n(&body, 5));
     wait_for_breaker(&daemon, "resting");

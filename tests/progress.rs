@@ -55,7 +55,7 @@ fn progress_that_comes_too_late_is_answered_with_no_and_changes_nothing() {
 fn progress_costs_the_queue_server_nothing() {
     let Some(queue) = Beanstalkd::start() else { return };
     let daemon = Host::new(&queue).plugin("echo").tube("t").start();
-    queue.put("t", r#"{"sleep_ms": 200, "progress_every_ms": 1}"#);
+    queue.put("t", r#"{"sleep_ms": 20, "progress_every_ms": 1}"#);
     daemon.wait_for_total("done", 1);
     assert_eq!((queue.stat("cmd-touch"), queue.stat("cmd-stats-job")), (0, 0));
 }

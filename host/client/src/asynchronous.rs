@@ -1,8 +1,8 @@
 //! The producer on tokio: [`Client`], with the same calls, the same results and the same promises as the
 //! [blocking one](crate::producer).
 //!
-//! Needs a runtime with I/O and time enabled. It runs nothing here: a call with [`Call::force_sync`] is
-//! [`CallError::NoLocal`], since a handler would block the runtime.
+//! Needs a runtime with I/O and time enabled. A call with [`Call::force_sync`] runs on one of the runtime's threads for
+//! blocking work; a future that is dropped meanwhile does not end it.
 //!
 //! A future that is dropped before it is done takes its connection with it, so no answer can be taken for another
 //! put's; what it had sent may or may not be in the queue.
@@ -21,18 +21,22 @@ mod connection;
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use self::connection::AsyncConnection;
 use crate::call::{Call, Encoding};
 use crate::connection::{Address, ConnectionError, Options, PutError};
-use crate::producer::{Batch, CallError, Called, JOB_LIMIT, Put, Settings, called, now, only};
+use crate::producer::{
+    Batch, CallError, Called, JOB_LIMIT, Local, LocalFailure, Put, Settings, called, now, only,
+};
 use crate::protocol::{Command, JobId, Reply, Stats};
 use crate::tube::TubeName;
 
 /// Puts jobs into one tube of one server, over a connection that it makes when it needs one.
-#[derive(Debug)]
 pub struct Client {
     settings: Settings,
     open: Option<Open>,
+    local: Option<Arc<Mutex<Local>>>,
 }
 
 #[derive(Debug)]
@@ -48,6 +52,7 @@ impl Client {
         Client {
             settings: Settings::new(address, tube),
             open: None,
+            local: None,
         }
     }
 
@@ -73,6 +78,17 @@ impl Client {
         self
     }
 
+    /// Runs calls with [`Call::force_sync`] by `run`, as
+    /// [the blocking client](crate::Client::with_local) does. It may block.
+    #[must_use]
+    pub fn with_local(
+        mut self,
+        run: impl FnMut(&[u8]) -> Result<Vec<u8>, LocalFailure> + Send + 'static,
+    ) -> Client {
+        self.local = Some(Arc::new(Mutex::new(Box::new(run))));
+        self
+    }
+
     /// Puts into another tube from now on.
     pub fn use_tube(&mut self, tube: TubeName) {
         self.settings.tube = tube;
@@ -81,14 +97,29 @@ impl Client {
     /// Puts the jobs of a call.
     ///
     /// # Errors
-    /// Those of [the blocking client](crate::Client::call); a call that is forced to be synchronous is
-    /// [`CallError::NoLocal`].
+    /// Those of [the blocking client](crate::Client::call).
+    ///
+    /// # Panics
+    /// Where what was given to [`with_local`](Client::with_local) panics.
     pub async fn call(&mut self, call: &Call) -> Result<Called, CallError> {
         let prepared = call.prepare(now(), self.settings.encoding)?;
         if call.is_forced_sync() {
-            return Err(CallError::NoLocal);
+            return self.run(prepared.body().to_vec()).await;
         }
         called(self.put_all(&prepared.puts()).await)
+    }
+
+    async fn run(&self, body: Vec<u8>) -> Result<Called, CallError> {
+        let run = self.local.clone().ok_or(CallError::NoLocal)?;
+        let ran = tokio::task::spawn_blocking(move || {
+            let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
+            run(&body)
+        });
+        match ran.await {
+            Ok(result) => Ok(Called::Ran(result?)),
+            // It is never aborted, so this is its panic.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     /// Puts one job with a body of any kind.

@@ -31,7 +31,7 @@ use crate::protocol::JobId;
 use crate::tube::TubeName;
 
 /// Runs a message in this process and answers with the handler's result: a JSON document, empty where there is none.
-type Local = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, LocalFailure> + Send>;
+pub(crate) type Local = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, LocalFailure> + Send>;
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]

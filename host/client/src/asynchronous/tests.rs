@@ -9,7 +9,7 @@ use crate::call::{Call, Encoding};
 use crate::connection::tests::beanstalkd::Beanstalkd;
 use crate::connection::tests::script::{Script, Scripted, next_command, until_closed};
 use crate::connection::{Options, PutError};
-use crate::producer::{CallError, Called, Put, now};
+use crate::producer::{CallError, Called, LocalFailure, LocalFailureKind, Put, now};
 use crate::protocol::JobId;
 use crate::tube::TubeName;
 
@@ -84,6 +84,32 @@ fn a_wrong_call_and_a_synchronous_one_connect_to_nobody() {
             unreachable,
             Err(CallError::Put(PutError::NotPut { .. }))
         ));
+    });
+}
+
+#[test]
+fn a_synchronous_call_is_run_here_and_its_failure_is_the_calls() {
+    run(async {
+        let client = Client::new("unix:/nonexistent".parse().unwrap(), tube("orders"));
+        let mut count = 0;
+        let mut client = client.with_local(move |body| {
+            count += 1;
+            match count {
+                1 => Ok(body.to_vec()),
+                _ => Err(LocalFailure {
+                    kind: LocalFailureKind::Failed,
+                    message: "twice".to_owned(),
+                }),
+            }
+        });
+        let forced = call().force_sync(true);
+        let ran = client.call(&forced).await;
+        let Ok(Called::Ran(result)) = ran else {
+            panic!("{ran:?}")
+        };
+        assert!(result.starts_with(br#"{"model":"#));
+        let failed = client.call(&forced).await;
+        assert!(matches!(failed, Err(CallError::Local(failure)) if failure.message == "twice"));
     });
 }
 
