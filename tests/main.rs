@@ -30,6 +30,7 @@ mod model;
 mod outcomes;
 mod payloads;
 mod php_log;
+mod plugin_list;
 mod plugins;
 mod poison;
 mod pools;

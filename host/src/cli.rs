@@ -6,6 +6,7 @@
 
 mod call;
 mod flags;
+mod plugin;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use call::Call;
-pub use flags::{Flags, Producer, Target};
+pub use flags::{Flags, Producer, Search, Target};
+pub use plugin::{List, Plugin};
 
 /// Below the options of a run.
 const AFTER_HELP: &str = "Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and \
@@ -56,6 +58,9 @@ pub enum Command {
     /// Look into job bodies
     #[command(subcommand)]
     Payload(Payload),
+    /// List, check and try plugins
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Be a worker of the master at the other end of this descriptor
     #[command(hide = true)]
     Worker(Worker),

@@ -1,6 +1,7 @@
 //! The commands: each is a function that answers with what to print, or with why it failed.
 
 mod call;
+mod plugin;
 
 use std::{
     fs,
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub use call::call;
+pub use plugin::plugin;
 
 /// How long a daemon may take to answer a question that it answers from memory.
 const PATIENCE: Duration = Duration::from_secs(10);

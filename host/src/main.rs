@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Command::Status(status) => commands::status(status.target, status.json),
         Command::Call(call) => commands::call(*call),
         Command::Payload(Payload::Decode { file }) => commands::decode_payload(file),
+        Command::Plugin(plugin) => commands::plugin(plugin),
     };
     match ended {
         Ok(text) => {

@@ -20,6 +20,8 @@ const OF_PRODUCER: &[&str] = &[
     "allow-unsafe-plugins",
     "log-level",
 ];
+/// The flags that say where plugins are searched and which of them are refused.
+const OF_SEARCH: &[&str] = &["config", "plugin", "plugin-dir", "allow-unsafe-plugins"];
 
 /// The setting flags of one command line, by flag name without dashes: the texts in the order in which they were
 /// typed. A switch typed without a value is `true`.
@@ -85,6 +87,10 @@ pub struct Target(pub Flags);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Producer(pub Flags);
 
+/// Where plugins are searched, and which of them are refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search(pub Flags);
+
 /// Has `$name` take the flags of `$list` alone.
 macro_rules! takes {
     ($name:ident, $list:ident) => {
@@ -117,6 +123,7 @@ macro_rules! takes {
 
 takes!(Target, OF_TARGET);
 takes!(Producer, OF_PRODUCER);
+takes!(Search, OF_SEARCH);
 
 fn argument(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;

@@ -2,7 +2,9 @@
 
 use clap::CommandFactory;
 
-use super::{Command, Flags, Input, Payload, Reload, Status, Target, Typed, Worker, parse};
+use super::{
+    Command, Flags, Input, List, Payload, Plugin, Reload, Search, Status, Target, Typed, Worker, parse,
+};
 use crate::config::settings::SETTINGS;
 
 #[track_caller]
@@ -136,6 +138,20 @@ fn a_body_comes_from_a_file_or_from_standard_input() {
 }
 
 #[test]
+fn the_search_of_plugins_takes_its_own_flags_and_no_others() {
+    let list = |flags, json| {
+        let search = Search(flags);
+        Command::Plugin(Plugin::List(List { search, json }))
+    };
+    assert_eq!(typed("plugin list"), list(Flags::default(), false));
+    assert_eq!(
+        typed("plugin list --plugin-dir d --json"),
+        list(flags(&[("plugin-dir", "d")]), true)
+    );
+    assert!(refused("plugin list --tube t").contains("--tube"));
+}
+
+#[test]
 fn the_worker_command_is_hidden() {
     assert_eq!(
         typed("worker --link-fd 5"),
@@ -177,6 +193,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
       check     Check the configuration and the plugins' manifests, and start nothing
       call      Put a job as the PHP library's client does, or any body
       payload   Look into job bodies
+      plugin    List, check and try plugins
       help      Print this message or the help of the given subcommand(s)
 
     Options:

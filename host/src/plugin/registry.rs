@@ -6,6 +6,7 @@
 
 mod handlers;
 mod search;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::plugin::{
 
 pub use handlers::Handlers;
 pub use search::{Asked, Request, resolve};
+pub use survey::{Found, Survey, survey};
 
 /// The plugins of one generation, as the master holds them.
 ///

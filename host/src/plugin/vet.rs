@@ -151,6 +151,17 @@ impl fmt::Display for Warning {
     }
 }
 
+/// What would have been tolerated, refused.
+impl From<Warning> for PluginError {
+    fn from(warning: Warning) -> Self {
+        let Warning::Unsafe { plugin, finding } = warning;
+        PluginError::Unsafe {
+            path: plugin,
+            finding: Box::new(finding),
+        }
+    }
+}
+
 /// Opens a plugin's file and judges it and every directory above it.
 ///
 /// Where the policy allows unsafe ones, what it would be refused for comes back as warnings. What is
@@ -174,14 +185,11 @@ pub fn open(asked: &Path, policy: Policy) -> Result<Vetted, PluginErrors> {
     let mut warnings = Vec::new();
     let mut errors = Vec::new();
     for finding in findings {
-        if policy.allow_unsafe {
-            let plugin = path.clone();
-            warnings.push(Warning::Unsafe { plugin, finding });
-        } else {
-            errors.push(PluginError::Unsafe {
-                path: path.clone(),
-                finding: Box::new(finding),
-            });
+        let plugin = path.clone();
+        let warning = Warning::Unsafe { plugin, finding };
+        match policy.allow_unsafe {
+            true => warnings.push(warning),
+            false => errors.push(warning.into()),
         }
     }
     PluginErrors::or(errors, Vetted { file, path, warnings })

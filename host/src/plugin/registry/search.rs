@@ -2,7 +2,10 @@
 //!
 //! It looks at directories and opens no file.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::plugin::{
     PluginError, PluginErrors,
@@ -57,6 +60,17 @@ pub fn resolve(request: &Request) -> Result<Vec<PathBuf>, PluginErrors> {
 
 /// Every file of a request or why it has none. Never empty.
 pub(super) fn each(request: &Request) -> Vec<Result<PathBuf, PluginError>> {
+    let mut found = asked(request);
+    if found.is_empty() {
+        found.push(Err(PluginError::Nothing {
+            drop_in: request.drop_in.clone(),
+        }));
+    }
+    found
+}
+
+/// The same, where nothing is nothing.
+pub(super) fn asked(request: &Request) -> Vec<Result<PathBuf, PluginError>> {
     let mut found: Vec<_> = request
         .load
         .iter()
@@ -65,21 +79,19 @@ pub(super) fn each(request: &Request) -> Vec<Result<PathBuf, PluginError>> {
             Asked::Name(name) => by_name(name, &request.dirs),
         })
         .collect();
-    for dir in &request.drop_in {
-        match libraries_in(dir) {
-            Ok(names) => found.extend(names.iter().map(|name| Ok(dir.join(name)))),
-            Err(source) => found.push(Err(PluginError::Directory {
-                dir: dir.clone(),
-                source,
-            })),
-        }
-    }
-    if found.is_empty() {
-        found.push(Err(PluginError::Nothing {
-            drop_in: request.drop_in.clone(),
-        }));
-    }
+    found.extend(request.drop_in.iter().flat_map(|dir| in_directory(dir)));
     found
+}
+
+/// Every `*.so` of a directory, sorted by file name.
+pub(super) fn in_directory(dir: &Path) -> Vec<Result<PathBuf, PluginError>> {
+    match libraries_in(dir) {
+        Ok(names) => names.iter().map(|name| Ok(dir.join(name))).collect(),
+        Err(source) => vec![Err(PluginError::Directory {
+            dir: dir.to_owned(),
+            source,
+        })],
+    }
 }
 
 /// What is there is the hit, even a dangling link: falling through to the next directory would load
