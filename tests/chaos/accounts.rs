@@ -5,7 +5,8 @@
 //! - it was executed to its end once,
 //! - or more often, and every execution but one is *excused*: the log says, of this job and of the process that
 //!   executed it, that it could not be settled; or that process was killed before it could say anything,
-//! - or it lies buried, and the log says why, or its last process was killed before it could say so,
+//! - or it lies buried, and the log says why, or its last process was killed, or taken down by another job, before it
+//!   could say so,
 //! - or its message asks for at most one run, and it did not run twice.
 //!
 //! Nothing but buried jobs may be left in the queue.
@@ -23,7 +24,7 @@ use super::{
 /// How long a worker may take, in milliseconds, until it knows or says what became of a job that it has done: the
 /// connection's time-outs, and the wait before it connects again.
 const LIMBO: u64 = 40_000;
-/// By how much two clocks' readings of one moment may differ, in milliseconds: a blow is noted before it falls.
+/// By how much two readings of the clock may differ, in milliseconds, that processes take of one moment.
 const SLACK: u64 = 200;
 
 /// Why a job was executed to its end although that did not settle it.
@@ -67,6 +68,33 @@ pub(super) enum Problem {
     Left { number: u64, job: u64, stats: String },
     /// In the diary or in the queue, and nobody has put it.
     Unheard { number: u64, job: u64 },
+}
+
+impl Problem {
+    fn job(&self) -> u64 {
+        match self {
+            Problem::Lost { job, .. }
+            | Problem::UnexplainedDuplicate { job, .. }
+            | Problem::RanTwice { job, .. }
+            | Problem::UnexplainedBurial { job, .. }
+            | Problem::Left { job, .. }
+            | Problem::Unheard { job, .. } => *job,
+        }
+    }
+}
+
+/// A problem, and all that is known of its job, for whoever looks into a failure.
+pub(super) fn story(history: &History, problem: &Problem) -> String {
+    let job = problem.job();
+    let runs: Vec<_> = history.executions.iter().filter(|run| run.job == job).collect();
+    let remarks: Vec<_> = history
+        .remarks
+        .iter()
+        .filter(|remark| remark.job == job)
+        .collect();
+    let is_its = |blow: &&Blow| runs.iter().any(|run| run.pid == blow.pid);
+    let blows: Vec<_> = history.blows.iter().filter(is_its).collect();
+    format!("{problem:?}\n{runs:#?}\n{remarks:#?}\n{blows:#?}")
 }
 
 /// The figures.
@@ -180,8 +208,8 @@ fn at_least_once(account: &mut Account, file: &File<'_>, evidence: &Evidence<'_>
 struct Evidence<'a> {
     remarks: HashMap<u64, Vec<&'a Remark>>,
     blows: HashMap<u32, Vec<&'a Blow>>,
-    /// When a process began a job that took it down.
-    downfalls: HashMap<u32, Vec<u64>>,
+    /// The jobs that took a process down.
+    downfalls: HashMap<u32, Vec<&'a Execution>>,
 }
 
 impl<'a> Evidence<'a> {
@@ -205,7 +233,7 @@ impl<'a> Evidence<'a> {
             .collect();
         let downfalls = history.executions.iter();
         for run in downfalls.filter(|run| run.ended.is_none() && deadly.contains(&run.number)) {
-            evidence.downfalls.entry(run.pid).or_default().push(run.begun);
+            evidence.downfalls.entry(run.pid).or_default().push(run);
         }
         evidence
     }
@@ -222,13 +250,20 @@ impl<'a> Evidence<'a> {
                 return Some(cause);
             }
         }
+        self.silenced(run)
+    }
+
+    /// Why the process could not say what became of the job, where it could not.
+    fn silenced(&self, run: &Execution) -> Option<Cause> {
         if self.was_killed(run) {
             return Some(Cause::Killed);
         }
         let ended = run.ended.unwrap_or(run.begun);
-        let mut downfalls = self.downfalls.get(&run.pid).into_iter().flatten();
-        downfalls
-            .any(|at| (ended.saturating_sub(SLACK)..ended + LIMBO).contains(at))
+        let when = ended.saturating_sub(SLACK)..ended + LIMBO;
+        let downfalls = self.downfalls.get(&run.pid).into_iter().flatten();
+        let mut by_others = downfalls.filter(|other| other.job != run.job);
+        by_others
+            .any(|other| when.contains(&other.begun))
             .then_some(Cause::BroughtDown)
     }
 
@@ -255,7 +290,8 @@ impl<'a> Evidence<'a> {
         }
         let is_silent = |remark: &&Remark| matches!(excuses(remark), Some(Cause::Unknown | Cause::Crashed));
         let last = executions.iter().max_by_key(|run| run.begun);
-        let is_excused = remarks.iter().any(is_silent) || last.is_some_and(|run| self.was_killed(run));
+        let is_excused =
+            remarks.iter().any(is_silent) || last.is_some_and(|run| self.silenced(run).is_some());
         is_excused.then(|| "(whoever buried it could not say why any more)".to_owned())
     }
 }

@@ -172,8 +172,13 @@ impl<'a> Storm<'a> {
             }
         }
         if let Some(end) = self.subject.take_ended() {
-            // A start that has no generation to fall back on ends when the storm kills its first worker.
-            if end.contains("the worker ended before it was ready: SIGKILL") {
+            // A start that has no generation to fall back on ends when the storm kills one of its first workers, ready
+            // or not, before all of them are.
+            let worker_was_killed = [
+                "the worker ended before it was ready: SIGKILL",
+                "the worker ended: SIGKILL",
+            ];
+            if worker_was_killed.iter().any(|text| end.contains(text)) {
                 *self
                     .tally
                     .entry("start failed, its worker was killed".to_owned())
@@ -276,11 +281,6 @@ impl<'a> Storm<'a> {
     }
 
     fn strike(&mut self, pid: u32, kind: BlowKind) {
-        self.blows.push(Blow {
-            at: now_ms(),
-            pid,
-            kind,
-        });
         processes::signal(
             pid,
             match kind {
@@ -288,6 +288,12 @@ impl<'a> Storm<'a> {
                 BlowKind::Stop => Signal::SIGSTOP,
             },
         );
+        // Afterwards: whatever the process has done was done before, however long this thread waited for its turn.
+        self.blows.push(Blow {
+            at: now_ms(),
+            pid,
+            kind,
+        });
     }
 
     fn start_master(&mut self) {

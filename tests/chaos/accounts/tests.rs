@@ -208,6 +208,29 @@ fn a_burial_needs_a_reason() {
 }
 
 #[test]
+fn a_burial_is_explained_by_another_job_that_took_its_process_down_and_not_by_the_job_itself() {
+    let deadly = |number| History {
+        puts: vec![put(1, Deed::Abort), put(2, Deed::Abort)],
+        executions: vec![run(1, 1, 1000, None), run(number, 1, 1100, None)],
+        remaining: [1, 2]
+            .map(|number| Remaining {
+                number,
+                job: number + 100,
+                is_buried: true,
+                ..Remaining::default()
+            })
+            .into(),
+        remarks: vec![remark(2, 3, 9000, "bury")],
+        ..History::default()
+    };
+    assert_eq!(problems(&deadly(2)), []);
+    assert_eq!(
+        problems(&deadly(1)),
+        [Problem::UnexplainedBurial { number: 1, job: 101 }]
+    );
+}
+
+#[test]
 fn a_job_that_ran_to_its_end_and_lies_buried_needs_an_explanation() {
     let mut history = History {
         puts: vec![put(1, Deed::Work)],
