@@ -365,6 +365,11 @@ impl Keeper {
 
 /// Whether a job of the lane is being settled, or is still to be.
 fn settles(lane: &Lane) -> bool {
-    let by_slot = lane.row().activity().state == State::Settling && !lane.is_given_back();
+    let by_slot = match lane.row().activity().state {
+        State::Settling => !lane.is_given_back(),
+        // Its handler has just ended; the row says so in a moment.
+        State::Running => lane.is_claimed_by_slot(),
+        _ => false,
+    };
     by_slot || lane.is_claimable() || lane.errand().is_under_way()
 }

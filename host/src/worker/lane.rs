@@ -286,6 +286,11 @@ impl Lane {
         JobId(self.job.load(Ordering::Acquire))
     }
 
+    /// Whether the slot itself has claimed the job in hand.
+    pub(super) fn is_claimed_by_slot(&self) -> bool {
+        self.settler.load(Ordering::Acquire) == Settler::Slot as u8
+    }
+
     /// Whether the worker's main thread has claimed the job in hand.
     pub(super) fn is_given_back(&self) -> bool {
         self.settler.load(Ordering::Acquire) == Settler::Keeper as u8
