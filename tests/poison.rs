@@ -222,21 +222,22 @@ fn a_suspect_waits_for_the_jobs_beside_it_and_keeps_its_reservation_meanwhile() 
         .flag("--slots=2")
         .flag("--max-crashes=1")
         .start();
-    let suspects = [
-        queue.put_with_ttr("t", 1, r#"{"sleep_ms": 700}"#),
-        queue.put_with_ttr("t", 1, r#"{"sleep_ms": 700}"#),
-    ];
+    // Long enough to be killed meanwhile, and a second to spare between two touches.
+    let suspects = [(); 2].map(|()| queue.put_with_ttr("t", 2, r#"{"sleep_ms": 2000}"#));
     suspects.iter().for_each(|job| daemon.wait_until_running(*job));
+    // It waits behind them already, so that it is the first that runs while they serve their delay.
+    let long = queue.put("t", r#"{"sleep_ms": 4000}"#);
     processes::signal(daemon.workers()[0], Signal::SIGKILL);
     for job in suspects {
         daemon.wait_for_line(&[&format!("job={job}"), "suspected with the jobs beside it"]);
     }
-    let long = queue.put("t", r#"{"sleep_ms": 4000}"#);
-    daemon.wait_until_running(long);
-    for job in suspects {
-        queue.wait_until_gone(job);
+    for job in [long, suspects[0], suspects[1]] {
+        daemon.wait_for_line(&[&format!("job={job} "), "outcome=done"]);
     }
-    assert_eq!(daemon.total("done"), 3, "what ran beside them ended before");
+    let ends = daemon.lines_with(&["outcome=done"]);
+    let is_first = ends[0].contains(&format!("job={long} "));
+    assert!(is_first, "what ran beside them ended before: {ends:#?}");
+    assert_eq!(ends.len(), 3, "{ends:#?}");
     assert_eq!(queue.stat("job-timeouts"), 0);
     queue.put("t", "1");
     daemon.wait_for_status("both slots reserve again", |status| {
