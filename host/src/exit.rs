@@ -1,4 +1,4 @@
-//! The exit codes of every command: one table, used by `main` and shown in the documentation.
+//! The exit codes of every command: one table, used by `main` and shown in the README.
 //!
 //! The numbers from 64 on are those of `sysexits.h`, so that a supervisor can tell a configuration that will
 //! never work (78) from a start that is worth another try. Which error ends in which code is decided where the
@@ -67,34 +67,28 @@ impl Exit {
             .unwrap_or(Self::Failed)
     }
 
-    /// One sentence for the table that `--help` and the README show.
+    /// What the code means: the README's table.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done",
             Self::Failed => {
-                "tried and failed: a reload was refused, no generation became ready, a handler failed here, or nobody knows whether a job was put"
+                "tried and failed: a reload was refused, no generation became ready, the daemon did not end in time, a handler that `call --force-sync` ran failed, or nobody knows whether `call` put a job"
             }
             Self::NotRunning => "no daemon holds the pid file",
             Self::Usage => "the command line is wrong",
             Self::BadData => "the input is no job body, or one that the queue server does not take",
-            Self::NoInput => "a configuration file, plugin or input file is missing or unreadable",
+            Self::NoInput => "a configuration file, plugin or input file is missing or unusable",
             Self::Unavailable => {
-                "the daemon does not answer on its control socket, or the queue server takes no job now"
+                "the daemon does not answer on its control socket; `call`: the queue server cannot be reached or takes no job now, and nothing was put"
             }
             Self::Internal => "an error of the daemon itself; please report it",
             Self::CannotCreate => "the pid file, the control socket or the log file cannot be created",
-            Self::AlreadyRunning => "a daemon already holds the pid file",
-            Self::NoPermission => "the pid file or the daemon belongs to someone else",
+            Self::AlreadyRunning => "another daemon holds the pid file",
+            Self::NoPermission => {
+                "the pid file or its directory belongs to someone else, or only root may become `user`"
+            }
             Self::Config => "the configuration is wrong: the file, a variable, or what they mean together",
         }
-    }
-
-    /// The table of all codes, one per line.
-    pub fn table() -> String {
-        Self::ALL
-            .iter()
-            .map(|exit| format!("  {:>2}  {}\n", exit.code(), exit.meaning()))
-            .collect()
     }
 }
 
@@ -129,20 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_one_line_for_each_code() {
-        insta::assert_snapshot!(Exit::table(), @"
-         0  done
-         1  tried and failed: a reload was refused, no generation became ready, a handler failed here, or nobody knows whether a job was put
-         3  no daemon holds the pid file
-        64  the command line is wrong
-        65  the input is no job body, or one that the queue server does not take
-        66  a configuration file, plugin or input file is missing or unreadable
-        69  the daemon does not answer on its control socket, or the queue server takes no job now
-        70  an error of the daemon itself; please report it
-        73  the pid file, the control socket or the log file cannot be created
-        75  a daemon already holds the pid file
-        77  the pid file or the daemon belongs to someone else
-        78  the configuration is wrong: the file, a variable, or what they mean together
-        ");
+    fn the_readme_shows_every_code_with_its_meaning() {
+        let readme = include_str!("../../README.md");
+        let table: String = Exit::ALL
+            .iter()
+            .map(|exit| format!("| {} | {} |\n", exit.code(), exit.meaning()))
+            .collect();
+        let expected = format!("### Exit codes\n\n| code | meaning |\n|---|---|\n{table}\n");
+        assert!(readme.contains(&expected), "it should say:\n{expected}");
     }
 }
