@@ -12,6 +12,7 @@
 //! - [`watch`]: reloading when the plugins change,
 //! - [`spawn`], [`processes`], [`link`], [`output`]: worker processes, their rows, links and output,
 //! - [`autopsy`], [`blame`]: what is learnt from a dead worker, and who is to blame,
+//! - [`certificates`]: what the next master has to know of that,
 //! - [`capacity`]: pausing pools and changing their size,
 //! - [`breakers`], [`resting`]: pools whose handler fails again and again,
 //! - [`overrun`]: jobs that run too long in workers that do not see to it,
@@ -49,6 +50,7 @@ mod autopsy;
 mod blame;
 pub mod breakers;
 mod capacity;
+mod certificates;
 pub mod children;
 pub mod daemonize;
 mod ending;
@@ -73,8 +75,8 @@ pub mod spawn;
 mod start;
 mod watch;
 
-use autopsy::Certificates;
 use breakers::Breakers;
+use certificates::Certificates;
 use children::{Children, Id};
 use daemonize::Starter;
 use ending::Stopping;

@@ -17,8 +17,8 @@ use tracing::{error, info};
 
 use super::{
     Event, Failure, Master,
-    autopsy::Certificates,
     breakers::Breakers,
+    certificates::Certificates,
     children::{Children, Id},
     daemonize::Starter,
     generation::Generation,
