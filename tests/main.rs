@@ -31,6 +31,7 @@ mod outcomes;
 mod payloads;
 mod php_log;
 mod plugin_list;
+mod plugin_lock;
 mod plugins;
 mod poison;
 mod pools;

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Ended, Host, plugin, plugins::library};
+use crate::support::{Ended, Host, own_name, plugin, plugins::library};
 
 /// Runs it with these words; hashes, which every build changes, become `HASH`.
 #[track_caller]
@@ -20,7 +20,7 @@ fn list(host: &Host, words: &[&str]) -> String {
 
 fn without_hashes(ended: &Ended) -> String {
     let is_hash = |word: &str| word.len() == 12 && word.chars().all(|c| c.is_ascii_hexdigit());
-    let text = ended.to_string();
+    let text = ended.to_string().replace(&format!("`{}`", own_name()), "`OWNER`");
     let words = text.split(' ').map(|word| match is_hash(word) {
         true => "HASH________",
         false => word,
@@ -61,7 +61,7 @@ fn every_file_of_the_search_path_has_a_row_and_its_reason() {
       libtext.so is not a shared library: it does not begin with the ELF magic
         hint: a plugin is the `lib<name>.so` that cargo builds of a crate with crate-type = ["cdylib"]
     zoo-loud  0.1.0    1.1  loud        HASH________  no      no    DIR/names/libloud.so
-      refusing plugin libloud.so: `DIR/names/libloud.so` (mode 0666, owner `root`) can be written by everybody
+      refusing plugin libloud.so: `DIR/names/libloud.so` (mode 0666, owner `OWNER`) can be written by everybody
         hint: run `chmod o-w DIR/names/libloud.so`, or accept the risk with `--allow-unsafe-plugins`
     problem: cannot find plugin `pear`: no `libpear.so` in `DIR/names`
       hint: did you mean `pair`?
@@ -76,7 +76,7 @@ fn every_file_of_the_search_path_has_a_row_and_its_reason() {
       libtext.so is not a shared library: it does not begin with the ELF magic
         hint: a plugin is the `lib<name>.so` that cargo builds of a crate with crate-type = ["cdylib"]
     zoo-loud  0.1.0    1.1  loud        HASH________  unsafe  no    DIR/names/libloud.so
-      warning: loading UNSAFE plugin libloud.so, as `--allow-unsafe-plugins` says: `DIR/names/libloud.so` (mode 0666, owner `root`) can be written by everybody; mend it with `chmod o-w DIR/names/libloud.so`
+      warning: loading UNSAFE plugin libloud.so, as `--allow-unsafe-plugins` says: `DIR/names/libloud.so` (mode 0666, owner `OWNER`) can be written by everybody; mend it with `chmod o-w DIR/names/libloud.so`
     problem: cannot find plugin `pear`: no `libpear.so` in `DIR/names`
       hint: did you mean `pair`?
     problem: cannot read plugin directory `DIR/none`: no such directory

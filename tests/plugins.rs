@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    Beanstalkd, Host, plugin,
+    Beanstalkd, Host, own_name, plugin,
     plugins::{foreign_echo, library},
 };
 
@@ -121,12 +121,10 @@ fn a_plugin_that_others_may_change_is_refused_unless_the_operator_accepts_it() {
     let file = host.directory().copy(&plugin("echo"));
     fs::set_permissions(&file, Permissions::from_mode(0o666)).expect("it is ours");
     let host = host.load(&file);
-    let owner = nix::unistd::User::from_uid(nix::unistd::geteuid()).expect("a user database");
-    let owner = owner.expect("this user has a name").name;
     let said = host
         .run(&["check"])
         .to_string()
-        .replace(&format!("`{owner}`"), "`OWNER`");
+        .replace(&format!("`{}`", own_name()), "`OWNER`");
     insta::assert_snapshot!(said, @"
     exit 66
     error: refusing plugin libecho.so: `DIR/libecho.so` (mode 0666, owner `OWNER`) can be written by everybody

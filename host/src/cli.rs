@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use call::Call;
 pub use flags::{Flags, Producer, Search, Target};
-pub use plugin::{List, Plugin};
+pub use plugin::{List, Lock, Plugin};
 
 /// Below the options of a run.
 const AFTER_HELP: &str = "Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and \

@@ -109,6 +109,10 @@ pub struct Plugins {
     pub drop_in: Vec<PathBuf>,
     /// Load plugins that other users could have changed.
     pub allow_unsafe: bool,
+    /// Load only what the lock file has, by file name and content hash.
+    pub require_sha256: bool,
+    /// The lock file; by default beside the configuration file. `None`: there is neither, and none is required.
+    pub lock: Option<PathBuf>,
     /// Reload when a plugin has changed.
     pub watch: bool,
 }

@@ -83,3 +83,9 @@ pub(crate) fn skip(why: &str) {
     // A terminal that is gone is no reason to fail.
     let _ = writeln!(io::stderr(), "SKIPPED {test}: {why}");
 }
+
+/// The name of the user that runs the tests, which texts about owners show.
+pub(crate) fn own_name() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).expect("a user database");
+    user.expect("this user has a name").name
+}

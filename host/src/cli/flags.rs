@@ -18,10 +18,19 @@ const OF_PRODUCER: &[&str] = &[
     "plugin-dir",
     "handler-config",
     "allow-unsafe-plugins",
+    "require-sha256",
+    "plugins-lock",
     "log-level",
 ];
 /// The flags that say where plugins are searched and which of them are refused.
-const OF_SEARCH: &[&str] = &["config", "plugin", "plugin-dir", "allow-unsafe-plugins"];
+const OF_SEARCH: &[&str] = &[
+    "config",
+    "plugin",
+    "plugin-dir",
+    "allow-unsafe-plugins",
+    "require-sha256",
+    "plugins-lock",
+];
 
 /// The setting flags of one command line, by flag name without dashes: the texts in the order in which they were
 /// typed. A switch typed without a value is `true`.

@@ -9,6 +9,8 @@ use super::Search;
 pub enum Plugin {
     /// List the plugins of the search path, and why one would be refused; executes none of them
     List(List),
+    /// Write the lock file: agree to the plugins that a start would load, as they are now
+    Lock(Lock),
 }
 
 /// `plugin list`.
@@ -20,4 +22,12 @@ pub struct List {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `plugin lock`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Lock {
+    /// Where plugins are searched, and where the lock file lies.
+    #[command(flatten)]
+    pub search: Search,
 }

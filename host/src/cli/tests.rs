@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 
 use super::{
-    Command, Flags, Input, List, Payload, Plugin, Reload, Search, Status, Target, Typed, Worker, parse,
+    Command, Flags, Input, List, Lock, Payload, Plugin, Reload, Search, Status, Target, Typed, Worker, parse,
 };
 use crate::config::settings::SETTINGS;
 
@@ -148,6 +148,11 @@ fn the_search_of_plugins_takes_its_own_flags_and_no_others() {
         typed("plugin list --plugin-dir d --json"),
         list(flags(&[("plugin-dir", "d")]), true)
     );
+    let search = Search(flags(&[("plugins-lock", "l")]));
+    assert_eq!(
+        typed("plugin lock --plugins-lock l"),
+        Command::Plugin(Plugin::Lock(Lock { search }))
+    );
     assert!(refused("plugin list --tube t").contains("--tube"));
 }
 
@@ -213,6 +218,10 @@ fn the_help_shows_default_and_unit_of_every_flag() {
               load every `*.so` in this directory, besides those of the file; repeatable
           --allow-unsafe-plugins[=<true|false>]
               load plugins that other users could have changed
+          --require-sha256[=<true|false>]
+              load only plugins that the lock file has, as they are there
+          --plugins-lock <FILE>
+              lock file, which `plugin lock` writes [default: plugins.lock beside the configuration file]
           --watch[=<true|false>]
               reload when a plugin has changed
 

@@ -20,8 +20,17 @@ fn place(section: Section, key: &'static str, layers: &[&Layer]) -> Place {
         .unwrap_or_else(|| Place::Unset(format!("{}.{key}", section.path())))
 }
 
-/// There is something to load, and a name has a directory to be found in.
+/// There is something to load, a name has a directory to be found in, and what has to be locked has a lock file.
 pub(super) fn plugins(plugins: &Plugins, purpose: Purpose, layers: &[&Layer], report: &mut Report) {
+    if plugins.require_sha256 && plugins.lock.is_none() {
+        report.problem(
+            place(Section::Plugins, "require_sha256", layers),
+            Fault::Missing {
+                wanted: "a lock file, as there is no configuration file that it could lie beside".to_owned(),
+                hint: Hint::some("`--plugins-lock FILE`"),
+            },
+        );
+    }
     let at = place(Section::Plugins, "load", layers);
     let is_given = [
         ("load", &at),

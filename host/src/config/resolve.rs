@@ -57,7 +57,7 @@ pub(super) fn resolve_for(
     check::slots(&pools, &layers[..2], &file.pools, &mut report);
     let handlers = handlers(&file, &typed, &texts.handlers, &mut report);
     let queue = build(Section::Queue, shared_queue)?;
-    let plugins = build(Section::Plugins, object(Section::Plugins, &layers))?;
+    let plugins = build(Section::Plugins, plugins(texts.config.as_ref(), &layers))?;
     let daemon: Daemon = build(Section::Daemon, daemon(sources, &layers))?;
     check::plugins(&plugins, purpose, &layers, &mut report);
     check::user(&daemon, &layers, &mut report);
@@ -122,6 +122,19 @@ fn fill(table: &mut Map<String, Value>, shared: &Map<String, Value>) {
         *value = shared.get(key).cloned().unwrap_or_default();
     }
 }
+
+/// What is loaded, with the default of the lock file, which lies beside the configuration file.
+fn plugins(file: Option<&FileText>, layers: &[&Layer]) -> Map<String, Value> {
+    let mut settings = object(Section::Plugins, layers);
+    let lock = settings.entry("lock").or_insert(Value::Null);
+    if let (Value::Null, Some(file)) = (&lock, file) {
+        *lock = Value::from(file.path.with_file_name(DEFAULT_LOCK).to_string_lossy());
+    }
+    settings
+}
+
+/// The name of the lock file beside the configuration file.
+const DEFAULT_LOCK: &str = "plugins.lock";
 
 /// The daemon's settings, with the default of the pid file, which depends on user and environment.
 fn daemon(sources: &Sources, layers: &[&Layer]) -> Map<String, Value> {

@@ -245,6 +245,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Plugins, "dirs", PathList, "", "where plugins are looked up by name"),
     Setting::new(Plugins, "allow_unsafe", Switch, "false",
         "load plugins that other users could have changed").flag("allow-unsafe-plugins"),
+    Setting::new(Plugins, "require_sha256", Switch, "false",
+        "load only plugins that the lock file has, as they are there").flag("require-sha256"),
+    Setting::new(Plugins, "lock", Path, "",
+        "lock file, which `plugin lock` writes [default: plugins.lock beside the configuration file]").flag("plugins-lock"),
     Setting::new(Plugins, "watch", Switch, "false", "reload when a plugin has changed").flag("watch"),
 
     Setting::new(Queue, "host", Host, "127.0.0.1", "beanstalkd's host, or unix:PATH").flag("host").php("host"),

@@ -226,5 +226,6 @@ pub(crate) fn request(config: &Config) -> Request {
             allow_unsafe: plugins.allow_unsafe,
             root_alone: config.daemon.user.is_some(),
         },
+        lock: plugins.lock.clone().filter(|_| plugins.require_sha256),
     }
 }

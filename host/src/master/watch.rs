@@ -4,6 +4,9 @@
 //! whether it is new. What is then begun is the reload of the command. Nothing wakes the master while nothing changes,
 //! and nothing is watched where the setting is off.
 //!
+//! A lock file that is asked for is one of the places: plugins that it comes to refuse are told of, and plugins that it
+//! comes to agree to are loaded.
+//!
 //! The watches are made anew before each look, so that what was removed and made again, or is led to by another link,
 //! is watched from before it is read. A directory above the watched ones that is renamed is not noticed, and neither
 //! is what a file system does not tell of, such as a change made by another machine on a network file system.
@@ -174,7 +177,7 @@ fn is_change(event: &Event, places: &Places) -> bool {
 /// What a reload would find now. Executes nothing of it.
 fn look(request: &Request) -> Look {
     let paths = registry::resolve(request).unwrap_or_default();
-    let files = paths.into_iter().filter_map(|path| {
+    let files = paths.into_iter().chain(request.lock.clone()).filter_map(|path| {
         let metadata = fs::metadata(&path).ok()?;
         Some((path, metadata.len(), metadata.modified().ok()))
     });

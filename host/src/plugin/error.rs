@@ -3,14 +3,15 @@
 //! It knows no checks, only their words: what was found, what was wanted, and what
 //! to do about it.
 
-use std::{
-    fmt, io,
-    path::{Path, PathBuf},
-};
+mod words;
+
+use std::{fmt, io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::plugin::{manifest::ManifestError, vet::Finding};
+use crate::plugin::{lock::LockError, manifest::ManifestError, vet::Finding};
+pub(super) use words::{file_name, reason, shell_word};
+use words::{in_directories, listed, load_hint, not_in, open_hint};
 
 /// Why plugins cannot be used. `Display` is the first line; [`PluginError::hint`] the second.
 #[derive(Debug, Error)]
@@ -71,6 +72,12 @@ pub enum PluginError {
         path: PathBuf,
         /// What was found, on the file or on a directory above it.
         finding: Box<Finding>,
+    },
+    /// The lock file cannot be used, or does not have the plugin.
+    #[error("{source}")]
+    Lock {
+        /// What is wrong with it.
+        source: LockError,
     },
     /// More than any plugin has.
     #[error(
@@ -218,6 +225,7 @@ impl PluginError {
             PluginError::Changed { .. } => {
                 Some("write the new file beside it and rename it into place (`install`, `mv`)".to_owned())
             }
+            PluginError::Lock { source } => source.hint(),
             PluginError::Manifest { source, .. } => source.hint(),
             PluginError::Load { path, detail } => load_hint(path, detail),
             PluginError::Handshake { .. } => Some(REBUILD.to_owned()),
@@ -238,6 +246,17 @@ impl PluginError {
             | PluginError::Create { .. }
             | PluginError::SelfCheck { .. }
             | PluginError::Panicked { .. } => None,
+        }
+    }
+
+    /// Where the permissions of a file or directory are what it is about.
+    pub(super) fn finding(&self) -> Option<&Finding> {
+        match self {
+            PluginError::Unsafe { finding, .. } => Some(finding),
+            PluginError::Lock {
+                source: LockError::Unsafe { finding, .. },
+            } => Some(finding),
+            _ => None,
         }
     }
 
@@ -312,90 +331,3 @@ impl std::error::Error for PluginErrors {}
 
 /// What to do about a plugin that speaks another abi or was not built as one expects.
 pub(super) const REBUILD: &str = "rebuild the plugin with `asynccall-plugin-api = \"1\"`";
-
-/// The last component of a path, which is how errors and log lines call a plugin.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).display().to_string()
-}
-
-/// A path as one word of a POSIX shell command line.
-pub(super) fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@%:,".contains(c);
-    if text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-/// A system error in the words of these texts: lower case and without its number, where it is a common one.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::NotADirectory => "a part of its path is not a directory".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-fn open_hint(error: &io::Error) -> Option<String> {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            Some("cargo leaves a plugin in `target/release/`, as `lib<name>.so`".to_owned())
-        }
-        io::ErrorKind::PermissionDenied => {
-            Some("the user that runs asynccall-host must be able to read it".to_owned())
-        }
-        _ => None,
-    }
-}
-
-fn load_hint(path: &Path, detail: &str) -> Option<String> {
-    let path = shell_word(path);
-    if detail.contains("GLIBC_") {
-        Some("it was built on a newer system: rebuild it on this one, or on an older one".to_owned())
-    } else if detail.contains("cannot open shared object file") {
-        Some(format!(
-            "install the library that it needs; `ldd {path}` lists them"
-        ))
-    } else if detail.contains("undefined symbol") {
-        Some(format!(
-            "link it with the library that has the symbol; `ldd -r {path}` lists what is missing"
-        ))
-    } else {
-        None
-    }
-}
-
-fn in_directories(dirs: &[PathBuf]) -> String {
-    if dirs.is_empty() {
-        String::new()
-    } else {
-        format!(": no `*.so` in {}", quoted(dirs.iter().map(|dir| dir.display())))
-    }
-}
-
-fn not_in(name: &str, dirs: &[PathBuf]) -> String {
-    if dirs.is_empty() {
-        "there are no directories to search".to_owned()
-    } else {
-        format!(
-            "no `lib{name}.so` in {}",
-            quoted(dirs.iter().map(|dir| dir.display()))
-        )
-    }
-}
-
-fn listed(known: &[String]) -> String {
-    match known {
-        [] => "are none".to_owned(),
-        [one] => format!("is `{one}`"),
-        several => format!("are {}", quoted(several)),
-    }
-}
-
-fn quoted<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
-    let quoted: Vec<String> = items.into_iter().map(|item| format!("`{item}`")).collect();
-    quoted.join(", ")
-}

@@ -6,7 +6,7 @@
 //! ```text
 //!            master, once per generation                │           worker
 //!  registry::stage_all                                  │  registry::open
-//!    resolve ─▶ vet ─▶ stage ─▶ manifest ── StagedRef ──┼─▶ library (dlopen, handshake) ─▶ Handler
+//!    resolve ─▶ vet ─▶ stage ─▶ manifest ─▶ lock ─ StagedRef ┼─▶ library (dlopen, handshake) ─▶ Handler
 //! ```
 //!
 //! In reading order:
@@ -14,6 +14,7 @@
 //! - [`manifest`]: what a plugin says of itself, read from the bytes of its file,
 //! - [`vet`]: who could have changed the file,
 //! - [`stage`]: the copy that is loaded, and its hash,
+//! - [`lock`]: which hashes an operator has agreed to,
 //! - [`library`]: loading the copy and calling across the border,
 //! - [`view`]: the JSON view of a body that handlers ask for,
 //! - [`registry`]: the search along directories, and names of handlers,
@@ -25,6 +26,7 @@
 
 pub mod error;
 pub mod library;
+pub mod lock;
 pub mod manifest;
 mod nearby;
 pub mod places;

@@ -47,6 +47,9 @@ impl Places {
         for dir in &request.drop_in {
             places.add_drop_in(dir);
         }
+        if let Some(lock) = &request.lock {
+            places.add_file(lock);
+        }
         places
     }
 
@@ -240,6 +243,19 @@ mod tests {
         assert_watches(&places, &dir, &["", "first", "lib"]);
         assert!(places.concern(&dir.join("first/libmailer.so")));
         assert!(places.concern(&dir.join("none")));
+    }
+
+    #[test]
+    fn the_lock_file_counts_where_one_is_asked_for() {
+        let (_dir, dir) = directory();
+        let places = Places::of(&Request {
+            lock: Some(dir.join("plugins.lock")),
+            ..Request::default()
+        });
+        assert_watches(&places, &dir, &[""]);
+        assert!(places.concern(&dir.join("plugins.lock")));
+        assert!(!places.concern(&dir.join(".plugins.lock.4711")));
+        assert!(!places.concern(&dir.join("host.toml")));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use asynccall_abi::host::HostApiRef;
 use crate::plugin::{
     PluginError, PluginErrors, PluginInfo, Warning,
     library::{Handler, Library},
+    lock::Lock,
     stage::{Staged, StagedRef, stage},
     vet,
 };
@@ -73,6 +74,7 @@ impl Catalog {
 /// All plugins are looked at, so the errors are all that there are.
 pub fn stage_all(request: &Request) -> Result<Catalog, PluginErrors> {
     let mut staging = Staging::default();
+    staging.read_lock(request);
     for found in search::each(request) {
         match found {
             Ok(path) => staging.add(&path, request.policy),
@@ -92,33 +94,59 @@ struct Staging {
     seen: HashSet<PathBuf>,
     /// Files and directories with a finding: plugins beside each other share their directories.
     blamed: HashSet<PathBuf>,
+    /// `None` too where it cannot be read, which is an error of its own and says nothing about any plugin.
+    lock: Option<Lock>,
 }
 
 impl Staging {
+    fn read_lock(&mut self, request: &Request) {
+        match read_lock(request) {
+            Some(Ok((lock, warnings))) => {
+                self.lock = Some(lock);
+                self.tolerate(warnings);
+            }
+            Some(Err(errors)) => self.refuse(errors),
+            None => {}
+        }
+    }
+
     fn add(&mut self, asked: &Path, policy: vet::Policy) {
         match vet::open(asked, policy) {
             Ok(vetted) => {
                 if !self.seen.insert(vetted.path.clone()) {
                     return;
                 }
-                for warning in &vetted.warnings {
-                    let Warning::Unsafe { finding, .. } = warning;
-                    if self.blamed.insert(finding.path.clone()) {
-                        self.warnings.push(warning.clone());
-                    }
-                }
-                match stage(vetted) {
+                self.tolerate(vetted.warnings.iter().cloned());
+                match stage(vetted).and_then(|staged| self.agreed(staged)) {
                     Ok(staged) => self.plugins.push(staged),
                     Err(error) => self.errors.push(error),
                 }
             }
-            Err(errors) => {
-                for error in errors {
-                    match &error {
-                        PluginError::Unsafe { finding, .. } if !self.blamed.insert(finding.path.clone()) => {}
-                        _ => self.errors.push(error),
-                    }
-                }
+            Err(errors) => self.refuse(errors),
+        }
+    }
+
+    /// Compares what was copied, not what the file may contain by now.
+    fn agreed(&self, staged: Staged) -> Result<Staged, PluginError> {
+        match &self.lock {
+            Some(lock) => lock.check(&staged.info).map(|()| staged),
+            None => Ok(staged),
+        }
+    }
+
+    fn tolerate(&mut self, warnings: impl IntoIterator<Item = Warning>) {
+        for warning in warnings {
+            if self.blamed.insert(warning.finding().path.clone()) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    fn refuse(&mut self, errors: PluginErrors) {
+        for error in errors {
+            match error.finding() {
+                Some(finding) if !self.blamed.insert(finding.path.clone()) => {}
+                _ => self.errors.push(error),
             }
         }
     }
@@ -134,6 +162,12 @@ impl Staging {
         };
         PluginErrors::or(self.errors, catalog)
     }
+}
+
+/// The lock of a request, where it asks for one.
+fn read_lock(request: &Request) -> Option<Result<(Lock, Vec<Warning>), PluginErrors>> {
+    let path = request.lock.as_ref()?;
+    Some(Lock::read(path, request.policy))
 }
 
 /// The loaded plugins of a process.

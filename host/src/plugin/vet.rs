@@ -32,9 +32,11 @@ use nix::{
     libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK},
     unistd::geteuid,
 };
+use thiserror::Error;
 
 use crate::plugin::{
-    error::{PluginError, PluginErrors, file_name, shell_word},
+    error::{PluginError, PluginErrors, file_name, reason, shell_word},
+    lock::LockError,
     nearby::{libraries_in, nearest},
 };
 use accounts::{Accounts, ROOT};
@@ -137,15 +139,42 @@ pub enum Warning {
         /// What it would have been refused for.
         finding: Finding,
     },
+    /// The lock file is believed only because unsafe plugins are allowed.
+    UnsafeLock {
+        /// The lock file's canonical path.
+        lock: PathBuf,
+        /// What it would have been refused for.
+        finding: Finding,
+    },
+}
+
+impl Warning {
+    /// What is tolerated.
+    pub fn finding(&self) -> &Finding {
+        let (Warning::Unsafe { finding, .. } | Warning::UnsafeLock { finding, .. }) = self;
+        finding
+    }
+
+    /// Puts it where it belongs under a policy: tolerated, or refused.
+    pub(super) fn sort(self, policy: Policy, tolerated: &mut Vec<Warning>, refused: &mut Vec<PluginError>) {
+        match policy.allow_unsafe {
+            true => tolerated.push(self),
+            false => refused.push(self.into()),
+        }
+    }
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Warning::Unsafe { plugin, finding } = self;
+        let (what, file) = match self {
+            Warning::Unsafe { plugin, .. } => ("loading UNSAFE plugin", plugin),
+            Warning::UnsafeLock { lock, .. } => ("believing UNSAFE lock file", lock),
+        };
+        let finding = self.finding();
         write!(
             f,
-            "loading UNSAFE plugin {}, as `--allow-unsafe-plugins` says: {finding}; mend it with `{}`",
-            file_name(plugin),
+            "{what} {}, as `--allow-unsafe-plugins` says: {finding}; mend it with `{}`",
+            file_name(file),
             finding.remedy()
         )
     }
@@ -154,10 +183,17 @@ impl fmt::Display for Warning {
 /// What would have been tolerated, refused.
 impl From<Warning> for PluginError {
     fn from(warning: Warning) -> Self {
-        let Warning::Unsafe { plugin, finding } = warning;
-        PluginError::Unsafe {
-            path: plugin,
-            finding: Box::new(finding),
+        match warning {
+            Warning::Unsafe { plugin, finding } => PluginError::Unsafe {
+                path: plugin,
+                finding: Box::new(finding),
+            },
+            Warning::UnsafeLock { lock, finding } => PluginError::Lock {
+                source: LockError::Unsafe {
+                    lock,
+                    finding: Box::new(finding),
+                },
+            },
         }
     }
 }
@@ -167,6 +203,71 @@ impl From<Warning> for PluginError {
 /// Where the policy allows unsafe ones, what it would be refused for comes back as warnings. What is
 /// no regular file is refused either way, and never waited for.
 pub fn open(asked: &Path, policy: Policy) -> Result<Vetted, PluginErrors> {
+    let Seen { file, path, findings } = examine(asked, policy).map_err(|error| unopened(asked, error))?;
+    let (mut warnings, mut errors) = (Vec::new(), Vec::new());
+    for finding in findings {
+        let plugin = path.clone();
+        Warning::Unsafe { plugin, finding }.sort(policy, &mut warnings, &mut errors);
+    }
+    PluginErrors::or(errors, Vetted { file, path, warnings })
+}
+
+fn unopened(asked: &Path, error: Unopened) -> PluginError {
+    match error {
+        Unopened::System { path, source } => PluginError::Open {
+            nearest: match source.kind() {
+                io::ErrorKind::NotFound => neighbour(asked),
+                _ => None,
+            },
+            path,
+            source,
+        },
+        Unopened::Encoding { path } => PluginError::Encoding { path },
+        Unopened::NotAFile { found } => PluginError::NotAFile {
+            path: asked.to_owned(),
+            found,
+        },
+    }
+}
+
+/// An open file, and what others could do to it.
+pub(super) struct Seen {
+    /// Open for reading, at its beginning.
+    pub(super) file: File,
+    /// The canonical path, in UTF-8.
+    pub(super) path: PathBuf,
+    /// About the file and the directories above it, from there upwards.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Why there is nothing to judge.
+#[derive(Debug, Error)]
+pub(super) enum Unopened {
+    /// The file, or a directory above it, cannot be opened or looked at.
+    #[error("{}", reason(source))]
+    System { path: PathBuf, source: io::Error },
+    /// The canonical path cannot be written into a message.
+    #[error("its path is not valid UTF-8")]
+    Encoding { path: PathBuf },
+    /// Something that is not a regular file, such as a `directory`.
+    #[error("it is a {found}, not a regular file")]
+    NotAFile { found: &'static str },
+}
+
+impl Unopened {
+    pub(super) fn system(path: &Path, source: io::Error) -> Unopened {
+        let path = path.to_owned();
+        Unopened::System { path, source }
+    }
+
+    /// Whether there is no such file.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Unopened::System { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Opens a regular file and judges it and every directory above it. Never waits for it.
+pub(super) fn examine(asked: &Path, policy: Policy) -> Result<Seen, Unopened> {
     let (file, path, metadata) = open_regular(asked)?;
     let accounts = match policy.root_alone {
         true => Accounts::trusting(ROOT),
@@ -174,39 +275,19 @@ pub fn open(asked: &Path, policy: Policy) -> Result<Vetted, PluginErrors> {
     };
     let mut findings = Vec::from_iter(Facts::of(&metadata).judge(&path, &accounts));
     for directory in path.ancestors().skip(1) {
-        let metadata = directory.metadata().map_err(|source| PluginError::Open {
-            path: directory.to_owned(),
-            source,
-            nearest: None,
-        })?;
+        let metadata = directory
+            .metadata()
+            .map_err(|source| Unopened::system(directory, source))?;
         findings.extend(Facts::of(&metadata).judge(directory, &accounts));
     }
-
-    let mut warnings = Vec::new();
-    let mut errors = Vec::new();
-    for finding in findings {
-        let plugin = path.clone();
-        let warning = Warning::Unsafe { plugin, finding };
-        match policy.allow_unsafe {
-            true => warnings.push(warning),
-            false => errors.push(warning.into()),
-        }
-    }
-    PluginErrors::or(errors, Vetted { file, path, warnings })
+    Ok(Seen { file, path, findings })
 }
 
-fn open_regular(asked: &Path) -> Result<(File, PathBuf, Metadata), PluginError> {
-    let failed = |source: io::Error| PluginError::Open {
-        nearest: match source.kind() {
-            io::ErrorKind::NotFound => neighbour(asked),
-            _ => None,
-        },
-        path: asked.to_owned(),
-        source,
-    };
+fn open_regular(asked: &Path) -> Result<(File, PathBuf, Metadata), Unopened> {
+    let failed = |source: io::Error| Unopened::system(asked, source);
     let path = asked.canonicalize().map_err(failed)?;
     if path.to_str().is_none() {
-        return Err(PluginError::Encoding { path });
+        return Err(Unopened::Encoding { path });
     }
     // Without O_NONBLOCK the open of a FIFO waits for somebody to write to it.
     let file = OpenOptions::new()
@@ -225,8 +306,7 @@ fn open_regular(asked: &Path) -> Result<(File, PathBuf, Metadata), PluginError> 
         () if kind.is_char_device() || kind.is_block_device() => "device",
         () => "special file",
     };
-    let path = asked.to_owned();
-    Err(PluginError::NotAFile { path, found })
+    Err(Unopened::NotAFile { found })
 }
 
 /// The library in the same directory whose name is most similar to the missing one.

@@ -65,7 +65,7 @@ fn every_sample_is_accepted() {
 /// The flags that `--help` lists, each with the first word of its default.
 fn flags(help: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     help.split("--").skip(1).map(|text| {
-        let end = text.find(|character: char| !character.is_ascii_lowercase() && character != '-');
+        let end = text.find(|character: char| !matches!(character, 'a'..='z' | '0'..='9' | '-'));
         let default = text.split_once("[default: ").map(|(_, rest)| rest);
         let word = default.and_then(|rest| rest.split([' ', ']']).next());
         (&text[..end.unwrap_or(text.len())], word)
@@ -85,6 +85,7 @@ fn the_full_sample_has_the_key_of_every_flag_with_its_default() {
             "plugin" => "load".to_owned(),
             "plugin-dir" => "drop_in".to_owned(),
             "allow-unsafe-plugins" => "allow_unsafe".to_owned(),
+            "plugins-lock" => "lock".to_owned(),
             "tube" => "tubes".to_owned(),
             flag => flag.replace('-', "_"),
         };

@@ -55,6 +55,12 @@ fn table(survey: &Survey) -> String {
     }
     lines.extend(
         survey
+            .warnings
+            .iter()
+            .map(|warning| format!("warning: {warning}")),
+    );
+    lines.extend(
+        survey
             .problems
             .iter()
             .map(|problem| format!("problem: {}", problem.full())),
@@ -111,7 +117,8 @@ fn indented(error: &PluginError) -> String {
 fn document(survey: &Survey) -> Value {
     let plugins: Vec<Value> = survey.found.iter().map(entry).collect();
     let problems: Vec<String> = survey.problems.iter().map(PluginError::full).collect();
-    json!({ "plugins": plugins, "problems": problems })
+    let warnings: Vec<String> = survey.warnings.iter().map(ToString::to_string).collect();
+    json!({ "plugins": plugins, "problems": problems, "warnings": warnings })
 }
 
 /// One file. What is only known of a plugin is `null` where it is none.

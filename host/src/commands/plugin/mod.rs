@@ -1,6 +1,7 @@
 //! `plugin …`: one module for each command.
 
 mod list;
+mod lock;
 
 use crate::{
     cli::{Plugin, Search},
@@ -12,6 +13,7 @@ use crate::{
 pub fn plugin(typed: Plugin) -> Result<String, Failure> {
     match typed {
         Plugin::List(typed) => list::list(typed),
+        Plugin::Lock(typed) => lock::lock(typed),
     }
 }
 

@@ -20,6 +20,8 @@ load = ["./libmailer.so", "echo"]
 dirs = ["lib"]
 drop_in = "drop"
 allow_unsafe = true
+require_sha256 = true
+lock = "lock"
 watch = true
 
 [handler.mailer]

@@ -66,6 +66,10 @@ fn the_defaults_are_those_of_the_php_library() {
     assert_eq!(config.daemon.grace, Duration::from_secs(30));
     assert_eq!(config.daemon.start_timeout, Duration::from_secs(60));
     assert!(!config.plugins.allow_unsafe && !config.plugins.watch);
+    assert_eq!(
+        (config.plugins.require_sha256, &config.plugins.lock),
+        (false, &None)
+    );
     assert_eq!((&config.daemon.user, &config.daemon.group), (&None, &None));
 }
 
@@ -117,6 +121,16 @@ fn paths_are_completed_where_they_were_written() {
 }
 
 #[test]
+fn the_lock_file_lies_beside_the_configuration_file() {
+    let lock = |given: super::Given| given.config().plugins.lock;
+    assert_eq!(lock(given("").file("")), Some("/etc/plugins.lock".into()));
+    let file = "[plugins]\nlock = 'locks/a.lock'";
+    assert_eq!(lock(given("").file(file)), Some("/etc/locks/a.lock".into()));
+    let typed = given("--plugins-lock b.lock").file(file);
+    assert_eq!(lock(typed), Some("/home/me/b.lock".into()));
+}
+
+#[test]
 fn every_flag_and_its_variable_mean_the_same() {
     for setting in SETTINGS
         .iter()
@@ -148,9 +162,9 @@ fn every_flag_and_its_variable_mean_the_same() {
 /// A value that differs from the default.
 fn text_of(key: &str) -> &'static str {
     match key {
-        "allow_unsafe" | "daemonize" | "watch" => "true",
+        "allow_unsafe" | "daemonize" | "require_sha256" | "watch" => "true",
         "host" | "handler" | "name" | "tubes" | "load" | "drop_in" => "other",
-        "pid_file" | "log_path" => "/other",
+        "lock" | "pid_file" | "log_path" => "/other",
         "tube_naming" => "plain",
         "retry" => "pool",
         "retry_expired" => "bury",

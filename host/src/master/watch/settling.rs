@@ -23,7 +23,7 @@ pub(super) const SETTLE: Duration = Duration::from_millis(500);
 /// The plugins at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Look {
-    /// Path, size in bytes and time of the last write of each file.
+    /// Path, size in bytes and time of the last write of each file, the lock file's included.
     pub(super) files: Vec<(PathBuf, u64, Option<SystemTime>)>,
     pub(super) content: Content,
 }

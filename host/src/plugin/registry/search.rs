@@ -24,6 +24,8 @@ pub struct Request {
     pub drop_in: Vec<PathBuf>,
     /// Which plugins are used.
     pub policy: vet::Policy,
+    /// The lock file in which each of them has to be; `None`: whatever they contain.
+    pub lock: Option<PathBuf>,
 }
 
 /// One plugin, as it is asked for.

@@ -10,11 +10,12 @@ use std::{
 };
 
 use super::{
-    Handlers,
+    Handlers, read_lock,
     search::{Request, asked, in_directory},
 };
 use crate::plugin::{
     PluginError, PluginInfo, Warning,
+    lock::{Lock, LockError},
     stage::stage,
     vet::{self, Policy},
 };
@@ -24,8 +25,11 @@ use crate::plugin::{
 pub struct Survey {
     /// Each file once: what the request loads in its order, then what else lies in the directories of names.
     pub found: Vec<Found>,
-    /// What has no file: names that lead nowhere, directories that cannot be read, a handler that two plugins have.
+    /// What has no file: names that lead nowhere, directories that cannot be read, a handler that two plugins have,
+    /// a lock file that cannot be used.
     pub problems: Vec<PluginError>,
+    /// What is tolerated about the lock file.
+    pub warnings: Vec<Warning>,
 }
 
 /// One file.
@@ -48,6 +52,18 @@ pub fn survey(request: &Request) -> Survey {
     let mut survey = Survey {
         found: Vec::new(),
         problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let lock = match read_lock(request) {
+        Some(Ok((lock, warnings))) => {
+            survey.warnings = warnings;
+            Agreement::By(lock)
+        }
+        Some(Err(errors)) => {
+            survey.problems.extend(errors);
+            Agreement::Unknown(request.lock.clone().unwrap_or_default())
+        }
+        None => Agreement::NotAsked,
     };
     let in_dirs = request.dirs.iter().flat_map(|dir| in_directory(dir));
     let loaded = asked(request).into_iter().map(|found| (found, true));
@@ -56,7 +72,7 @@ pub fn survey(request: &Request) -> Survey {
     for (found, load) in loaded.chain(beside) {
         match found {
             Ok(path) if seen.insert(canonical(&path)) => {
-                survey.found.push(look(&path, load, request.policy));
+                survey.found.push(look(&path, load, request.policy, &lock));
             }
             Ok(_) => {}
             Err(error) => survey.problems.push(error),
@@ -74,12 +90,37 @@ pub fn survey(request: &Request) -> Survey {
     survey
 }
 
+/// Which plugins were agreed to.
+enum Agreement {
+    /// Nobody asks.
+    NotAsked,
+    /// Those of this lock.
+    By(Lock),
+    /// None, as this lock file cannot be used.
+    Unknown(PathBuf),
+}
+
+impl Agreement {
+    fn check(&self, info: &PluginInfo) -> Result<(), PluginError> {
+        match self {
+            Agreement::NotAsked => Ok(()),
+            Agreement::By(lock) => lock.check(info),
+            Agreement::Unknown(lock) => Err(PluginError::Lock {
+                source: LockError::Unknown {
+                    path: info.path.clone(),
+                    lock: lock.clone(),
+                },
+            }),
+        }
+    }
+}
+
 /// The canonical path, or the path itself where it leads nowhere.
 fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-fn look(path: &Path, load: bool, policy: Policy) -> Found {
+fn look(path: &Path, load: bool, policy: Policy, lock: &Agreement) -> Found {
     let mut found = Found {
         path: canonical(path),
         load,
@@ -106,7 +147,10 @@ fn look(path: &Path, load: bool, policy: Policy) -> Found {
         found.faults.extend(warnings.into_iter().map(PluginError::from));
     }
     match stage(vetted) {
-        Ok(staged) => found.info = Some(staged.info),
+        Ok(staged) => {
+            found.faults.extend(lock.check(&staged.info).err());
+            found.info = Some(staged.info);
+        }
         Err(error) => found.faults.push(error),
     }
     found
