@@ -32,6 +32,7 @@ mod payloads;
 mod php_log;
 mod plugin_list;
 mod plugin_lock;
+mod plugin_new;
 mod plugins;
 mod poison;
 mod pools;

@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use call::Call;
 pub use flags::{Flags, Producer, Search, Target};
-pub use plugin::{List, Lock, Plugin};
+pub use plugin::{List, Lock, New, Plugin};
 
 /// Below the options of a run.
 const AFTER_HELP: &str = "Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and \
@@ -58,7 +58,7 @@ pub enum Command {
     /// Look into job bodies
     #[command(subcommand)]
     Payload(Payload),
-    /// List, check and try plugins
+    /// Begin, list, check and try plugins
     #[command(subcommand)]
     Plugin(Plugin),
     /// Be a worker of the master at the other end of this descriptor

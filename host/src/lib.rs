@@ -13,6 +13,7 @@
 //! - [`worker`]: the slots that reserve, execute and settle,
 //! - [`master`]: the supervisor,
 //! - [`local`]: a handler in the process of whoever calls it,
+//! - [`scaffold`]: the crate of a new plugin,
 //! - [`control`]: how commands talk to a running master,
 //! - [`title`]: what `ps` shows of a process,
 //! - [`observe`]: log lines and status.
@@ -33,5 +34,6 @@ pub mod master;
 pub mod observe;
 pub mod plugin;
 pub mod policy;
+pub mod scaffold;
 mod title;
 pub mod worker;

@@ -5,6 +5,7 @@
 //! - [`host`]: how a daemon is started, [`daemon`]: a running one, [`processes`]: its workers,
 //! - [`installed`]: a copy of the binary that a test may replace,
 //! - [`plugins`]: the `.so` files, built once per run,
+//! - [`author`]: somebody who writes a plugin outside of this workspace,
 //! - [`php`]: a producer in PHP, and PHP as a reader,
 //! - [`sink`]: an SMTP server that keeps what it is sent,
 //! - [`databases`]: SQLite and PostgreSQL with a shop's orders,
@@ -19,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) mod author;
 pub(crate) mod daemon;
 pub(crate) mod databases;
 pub(crate) mod directory;

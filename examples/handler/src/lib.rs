@@ -1,38 +1,44 @@
-//! A whole plugin: appends the text of each job to a file.
+//! The handler `notes`: appends the text of each job to a file.
 
-use std::{fs::OpenOptions, io::Write, path::PathBuf};
+#![forbid(unsafe_code)]
+
+use std::{fs::File, io::Write, path::PathBuf};
 
 use plugin_api::prelude::*;
 
+/// `[handler.notes]` in the host's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Notes {
+struct Config {
     file: PathBuf,
 }
 
+/// The body of a job.
 #[derive(Deserialize)]
-struct Note {
+struct Payload {
     text: String,
 }
 
-impl Handler for Notes {
-    type Config = Notes;
-    type Payload = Note;
+struct Notes(Config);
 
-    fn new(config: Notes) -> Result<Self> {
-        Ok(config)
+impl Handler for Notes {
+    type Config = Config;
+    type Payload = Payload;
+
+    fn new(config: Config) -> Result<Self> {
+        Ok(Self(config))
     }
 
-    fn execute(&self, job: &Job, note: Note) -> Result {
-        info!(bytes = note.text.len(), "attempt {}", job.attempt());
-        let file = OpenOptions::new().create(true).append(true).open(&self.file);
+    fn execute(&self, job: &Job, payload: Payload) -> Result {
+        info!(bytes = payload.text.len(), "attempt {}", job.attempt());
+        let file = File::options().create(true).append(true).open(&self.0.file);
         let mut file = file.or_retry_in(Duration::from_secs(30))?;
-        file.write_all(format!("{}\n", note.text).as_bytes())?;
+        file.write_all(format!("{}\n", payload.text).as_bytes())?;
         Ok(().into())
     }
 }
 
-export_plugin!(Notes);
+export_plugin!("notes" => Notes);
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The handler as the host runs it, without a host.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use plugin_api::{
     prelude::*,
@@ -9,41 +9,34 @@ use plugin_api::{
 
 use crate::Notes;
 
+fn made(file: &Path) -> Harness<Notes> {
+    Harness::new(json!({"file": file})).expect("the configuration fits")
+}
+
 #[test]
-fn a_note_is_appended_to_the_file() {
+fn the_text_of_each_job_is_appended_to_the_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let file = directory.path().join("notes.txt");
-    let notes = Harness::<Notes>::new(json!({"file": file})).expect("the configuration fits");
+    let file = directory.path().join("texts.txt");
+    let handler = made(&file);
     for text in ["one", "two"] {
-        let outcome = notes.run(json!({"text": text}));
+        let outcome = handler.run(json!({"text": text}));
         assert_eq!(outcome.verdict, Verdict::Done, "{}", outcome.message);
     }
-    assert_eq!(
-        fs::read_to_string(&file).expect("the file is there"),
-        "one\ntwo\n"
-    );
+    let written = fs::read_to_string(&file).expect("the file is there");
+    assert_eq!(written, "one\ntwo\n");
 }
 
 #[test]
 fn a_file_that_cannot_be_opened_is_tried_again_after_half_a_minute() {
-    let notes =
-        Harness::<Notes>::new(json!({"file": "/nonexistent/notes.txt"})).expect("the configuration fits");
-    let outcome = notes.run(json!({"text": "one"}));
-    assert_eq!(
-        (outcome.verdict, outcome.delay),
-        (Verdict::Retry, Some(Duration::from_secs(30)))
-    );
+    let outcome = made(Path::new("/nonexistent/texts.txt")).run(json!({"text": "one"}));
+    assert_eq!(outcome.verdict, Verdict::Retry);
+    assert_eq!(outcome.delay, Some(Duration::from_secs(30)));
 }
 
 #[test]
-fn a_job_without_text_is_buried_and_the_reason_names_the_field() {
-    let notes =
-        Harness::<Notes>::new(json!({"file": "/nonexistent/notes.txt"})).expect("the configuration fits");
-    let outcome = notes.run(json!({"author": "ann"}));
+fn a_job_without_a_text_is_buried_and_the_reason_names_the_field() {
+    let outcome = made(Path::new("/nonexistent/texts.txt")).run(json!({"author": "ann"}));
     assert_eq!(outcome.verdict, Verdict::Bury);
-    assert!(
-        outcome.message.contains("missing field `text`"),
-        "{}",
-        outcome.message
-    );
+    let reason = outcome.message;
+    assert!(reason.contains("missing field `text`"), "{reason}");
 }

@@ -3,7 +3,8 @@
 use clap::CommandFactory;
 
 use super::{
-    Command, Flags, Input, List, Lock, Payload, Plugin, Reload, Search, Status, Target, Typed, Worker, parse,
+    Command, Flags, Input, List, Lock, New, Payload, Plugin, Reload, Search, Status, Target, Typed, Worker,
+    parse,
 };
 use crate::config::settings::SETTINGS;
 
@@ -157,6 +158,21 @@ fn the_search_of_plugins_takes_its_own_flags_and_no_others() {
 }
 
 #[test]
+fn a_new_plugin_has_a_name_and_may_have_a_kind_and_a_path() {
+    let new = |asynchronous, path: Option<&str>| {
+        let (name, path) = ("courier".to_owned(), path.map(Into::into));
+        Command::Plugin(Plugin::New(New {
+            name,
+            asynchronous,
+            path,
+        }))
+    };
+    assert_eq!(typed("plugin new courier"), new(false, None));
+    assert_eq!(typed("plugin new --async courier --path d"), new(true, Some("d")));
+    assert!(refused("plugin new").contains("<NAME>"));
+}
+
+#[test]
 fn the_worker_command_is_hidden() {
     assert_eq!(
         typed("worker --link-fd 5"),
@@ -198,7 +214,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
       check     Check the configuration and the plugins' manifests, and start nothing
       call      Put a job as the PHP library's client does, or any body
       payload   Look into job bodies
-      plugin    List, check and try plugins
+      plugin    Begin, list, check and try plugins
       help      Print this message or the help of the given subcommand(s)
 
     Options:

@@ -2,6 +2,7 @@
 
 mod list;
 mod lock;
+mod new;
 
 use crate::{
     cli::{Plugin, Search},
@@ -12,6 +13,7 @@ use crate::{
 /// `plugin …`: what to print.
 pub fn plugin(typed: Plugin) -> Result<String, Failure> {
     match typed {
+        Plugin::New(typed) => new::new(typed),
         Plugin::List(typed) => list::list(typed),
         Plugin::Lock(typed) => lock::lock(typed),
     }
