@@ -1,6 +1,6 @@
 //! Runs asynchronous handlers, on a runtime that belongs to the library.
 
-use std::{io, sync::OnceLock};
+use std::{io, sync::OnceLock, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 use tracing::Instrument;
@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     handler::{AsyncHandler, Payload},
     job::Job,
+    schemas::Schemas,
 };
 
 /// Threads for what handlers spawn and for I/O; jobs themselves are driven by the host's threads.
@@ -36,6 +37,23 @@ impl<H: AsyncHandler> Run<Asynchronous> for H {
         // The span carries the job's id into tasks that the handler spawns.
         let span = tracing::error_span!("job");
         runtime()?.block_on(self.execute(job, payload).instrument(span))
+    }
+
+    fn tick_every(&self) -> Option<Duration> {
+        AsyncHandler::tick_every(self)
+    }
+
+    fn tick(&self) -> Result<()> {
+        runtime()?.block_on(AsyncHandler::tick(self))
+    }
+
+    fn shutdown(&self) -> Result<()> {
+        runtime()?.block_on(AsyncHandler::shutdown(self));
+        Ok(())
+    }
+
+    fn schemas() -> Schemas {
+        H::schemas()
     }
 
     fn retire(self) {

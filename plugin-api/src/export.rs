@@ -7,7 +7,10 @@ use asynccall_abi::{
     plugin::{CreateError, Plugin},
 };
 
-use crate::adapter::{self, Run};
+use crate::{
+    adapter::{self, Run},
+    schemas::Schemas,
+};
 
 /// The compiler that builds the plugin.
 const TOOLCHAIN: &str = env!("PLUGIN_TOOLCHAIN");
@@ -16,13 +19,16 @@ const TOOLCHAIN: &str = env!("PLUGIN_TOOLCHAIN");
 pub struct Entry {
     pub(crate) name: &'static str,
     description: &'static str,
-    pub(crate) make: fn(&str) -> Result<RawHandlerBox, CreateError>,
+    pub(crate) make: fn(&str, &str) -> Result<RawHandlerBox, CreateError>,
+    pub(crate) schemas: fn() -> Schemas,
 }
 
 /// The handlers of a plugin, as a type: the exported functions carry no data.
 pub trait Export {
     /// In the order that the author wrote.
     const HANDLERS: &'static [Entry];
+    /// The package's name.
+    const PLUGIN: &'static str;
 }
 
 /// An [`Entry`] for a handler of either kind.
@@ -31,6 +37,7 @@ pub const fn entry<K: 'static, H: Run<K>>(name: &'static str) -> Entry {
         name,
         description: H::DESCRIPTION,
         make: adapter::make::<K, H>,
+        schemas: H::schemas,
     }
 }
 
@@ -39,6 +46,7 @@ pub const fn entry<K: 'static, H: Run<K>>(name: &'static str) -> Entry {
 pub fn header<E: Export>() -> LibHeader {
     asynccall_abi::plugin::header(Plugin {
         create: adapter::create::<E>,
+        describe: adapter::describe::<E>,
     })
 }
 
@@ -256,6 +264,7 @@ macro_rules! export_plugin {
             impl $crate::__private::Export for Library {
                 const HANDLERS: &'static [$crate::__private::Entry] =
                     &[$($crate::__private::entry::<_, $handler>($name)),+];
+                const PLUGIN: &'static str = ::core::env!("CARGO_PKG_NAME");
             }
 
             const HANDLERS: &[$crate::__private::Entry] = <Library as $crate::__private::Export>::HANDLERS;

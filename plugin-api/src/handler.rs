@@ -2,10 +2,11 @@
 
 #[cfg(feature = "tokio")]
 use std::future::Future;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::{done::Result, job::Job};
+use crate::{done::Result, job::Job, schemas::Schemas};
 
 /// Executes jobs, one at a time per thread, from any number of threads at once.
 ///
@@ -82,6 +83,71 @@ pub trait Handler: Sized + Send + Sync + 'static {
     ///
     /// What becomes of the job then is told by the error: see the [crate's front page](crate#outcomes).
     fn execute(&self, job: &Job<'_>, payload: Self::Payload) -> Result;
+
+    /// How often [`Handler::tick`] is wanted. Never unless implemented; asked once, before the first job.
+    fn tick_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Does what is due apart from jobs: flushes a batch, renews a lease, publishes a gauge.
+    ///
+    /// Called while jobs run, on a thread of its own and never twice at once; the time between two calls counts from the
+    /// end of the first. A host older than this method (plugin-abi 1.1) never calls it.
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use plugin_api::prelude::*;
+    ///
+    /// struct Batch { rows: Mutex<Vec<String>> }
+    ///
+    /// impl Handler for Batch {
+    ///     type Config = ();
+    ///     type Payload = String;
+    ///     fn new((): ()) -> Result<Self> { Ok(Batch { rows: Mutex::default() }) }
+    ///     fn execute(&self, _: &Job, row: String) -> Result {
+    ///         self.rows.lock().map_err(|_| "an earlier flush panicked")?.push(row);
+    ///         Ok(().into())
+    ///     }
+    ///     fn tick_every(&self) -> Option<Duration> { Some(Duration::from_secs(5)) }
+    ///     fn tick(&self) -> Result<()> {
+    ///         let rows = std::mem::take(&mut *self.rows.lock().map_err(|_| "an earlier flush panicked")?);
+    ///         info!(rows = rows.len(), "flushed");
+    ///         Ok(())
+    ///     }
+    ///     fn shutdown(&self) { let _ = self.tick(); }
+    /// }
+    /// # use plugin_api::testing::Harness;
+    /// # fn main() -> Result<()> {
+    /// # let harness = Harness::<Batch>::new(json!({}))?;
+    /// # harness.run(json!("a"));
+    /// # harness.tick()?;
+    /// # assert_eq!(harness.tick_every(), Some(Duration::from_secs(5)));
+    /// # harness.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// (A job whose row is still in memory is deleted all the same: a batch like this one may lose what a crash interrupts.)
+    ///
+    /// # Errors
+    ///
+    /// Written to the host's log, and a panic too; the next tick comes as if nothing had happened.
+    fn tick(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Says goodbye: the last job has ended and no other comes, because the worker leaves in order.
+    ///
+    /// It is no place for what must happen: a worker that dies, or whose grace time is over, never comes here. A host
+    /// older than this method (plugin-abi 1.1) does not call it.
+    fn shutdown(&self) {}
+
+    /// The JSON Schemas of configuration and payload, for the host and for whoever writes them. None unless implemented.
+    ///
+    /// With the feature `schemars` it is one line, `Schemas::of::<Self::Config, Self::Payload>()`; see [`Schemas`].
+    fn schemas() -> Schemas {
+        Schemas::default()
+    }
 }
 
 /// As [`Handler`], but asynchronous. Runs on a tokio runtime that the plugin owns.
@@ -147,6 +213,30 @@ pub trait AsyncHandler: Sized + Send + Sync + 'static {
     ///
     /// As for [`Handler::execute`].
     fn execute(&self, job: &Job<'_>, payload: Self::Payload) -> impl Future<Output = Result> + Send;
+
+    /// As [`Handler::tick_every`].
+    fn tick_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// As [`Handler::tick`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Handler::tick`].
+    fn tick(&self) -> impl Future<Output = Result<()>> {
+        async { Ok(()) }
+    }
+
+    /// As [`Handler::shutdown`].
+    fn shutdown(&self) -> impl Future<Output = ()> {
+        async {}
+    }
+
+    /// As [`Handler::schemas`].
+    fn schemas() -> Schemas {
+        Schemas::default()
+    }
 }
 
 /// What a body can be decoded into: everything that serde deserializes, or [`RawBody`].

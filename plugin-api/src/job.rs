@@ -8,7 +8,12 @@ use asynccall_abi::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{decode, done::Result, error::Error};
+use crate::{
+    decode,
+    done::Result,
+    error::Error,
+    put::{NewJob, PutError},
+};
 
 /// A reserved job, lent for the time of one call.
 ///
@@ -135,6 +140,45 @@ impl<'a> Job<'a> {
     /// ```
     pub fn progress(&self) -> bool {
         self.raw.progress()
+    }
+
+    /// Puts another job on the queue server that this one came from, and answers with its id.
+    ///
+    /// How many a handler may put for one job is the operator's to say (`put_limit` of the pool, none unless set). It costs
+    /// a round trip. The job is there as soon as this returns, whatever becomes of the job in hand: one that is
+    /// tried again puts its jobs again, so they belong to the end of the work, and their handlers have to bear a second one.
+    ///
+    /// ```
+    /// use plugin_api::{NewJob, prelude::*};
+    ///
+    /// struct Import;
+    ///
+    /// impl Handler for Import {
+    ///     type Config = ();
+    ///     type Payload = Vec<String>;
+    ///     fn new((): ()) -> Result<Self> { Ok(Import) }
+    ///     fn execute(&self, job: &Job, files: Vec<String>) -> Result {
+    ///         for file in &files {
+    ///             job.put(&NewJob::of(file)?.tube("thumbnails").delay(Duration::from_secs(2)))?;
+    ///         }
+    ///         Ok(().into())
+    ///     }
+    /// }
+    /// # use plugin_api::testing::{Harness, Verdict};
+    /// # fn main() -> Result<()> {
+    /// # let outcome = Harness::<Import>::new(json!({}))?.run(json!(["a", "b"]));
+    /// # assert_eq!(outcome.put[1], NewJob::of("b")?.tube("thumbnails").delay(Duration::from_secs(2)));
+    /// # let outcome = Harness::<Import>::new(json!({}))?.put_limit(1).run(json!(["a", "b"]));
+    /// # assert_eq!((outcome.verdict, outcome.put.len()), (Verdict::Failed, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`PutErrorKind`](crate::PutErrorKind).
+    pub fn put(&self, job: &NewJob) -> Result<u64, PutError> {
+        self.raw.put(job.wire()).into_result().map_err(PutError::from)
     }
 }
 

@@ -143,6 +143,13 @@ mod done;
 mod error;
 mod handler;
 mod job;
+mod put;
+mod schemas;
+mod state;
+
+// What authors find beside their jobs.
+pub mod host;
+pub mod metrics;
 
 // What makes a library of it.
 mod export;
@@ -155,11 +162,12 @@ mod decode;
 
 // What the library has only one of.
 mod bridge;
-mod host;
 mod panics;
 
 pub mod testing;
 
+#[cfg(feature = "schemars")]
+pub use schemars;
 pub use serde;
 pub use serde_json;
 pub use tracing;
@@ -171,6 +179,9 @@ pub use error::{Error, OrRetry};
 pub use handler::AsyncHandler;
 pub use handler::{Handler, Payload, RawBody};
 pub use job::Job;
+pub use put::{NewJob, PutError, PutErrorKind};
+pub use schemas::Schemas;
+pub use state::Shared;
 
 /// Everything that a plugin usually needs: `use plugin_api::prelude::*;`.
 pub mod prelude {

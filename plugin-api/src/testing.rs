@@ -33,30 +33,22 @@
 //! # }
 //! ```
 
+mod api;
+mod lent;
+
 use std::{
-    collections::HashMap,
     marker::PhantomData,
-    sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
 use asynccall_abi::{
-    abi_stable::{
-        prefix_type::PrefixTypeTrait,
-        sabi_trait::TD_Opaque,
-        sabi_types::RRef,
-        std_types::{RResult, RSlice, RStr, RString},
-    },
+    abi_stable::{sabi_trait::TD_Opaque, sabi_types::RRef, std_types::RResult},
     handler::RawHandlerBox,
-    host::{HostApi, HostApiRef, LogRecord},
-    job::{RawJob, RawJob_TO, UNKNOWN},
+    job::RawJob_TO,
     outcome as wire,
     plugin::CreateFailure,
 };
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use tracing::Level;
 
@@ -65,7 +57,14 @@ use crate::{
     done::Result,
     error::Error,
     host,
+    put::NewJob,
 };
+use lent::{Facts, Lent};
+
+pub use api::metric;
+
+/// The name that handlers have in a harness.
+const HANDLER: &str = "test";
 
 /// Holds one configured handler and the facts of the jobs that it is lent.
 ///
@@ -74,16 +73,6 @@ pub struct Harness<H> {
     handler: RawHandlerBox,
     facts: Facts,
     kind: PhantomData<fn() -> H>,
-}
-
-/// What a job answers besides its id and body.
-struct Facts {
-    tube: String,
-    attempt: u32,
-    remaining: Option<Duration>,
-    age: Option<Duration>,
-    priority: Option<u32>,
-    cancelled: AtomicBool,
 }
 
 impl<H> Harness<H> {
@@ -97,9 +86,10 @@ impl<H> Harness<H> {
     where
         H: Run<K>,
     {
-        host::connect(api(), host::Place::Test);
+        host::connect(api::api(), env!("CARGO_PKG_NAME"), host::Place::Test);
         let config = config.to_string();
-        let made = crate::panics::guard(0, || adapter::make::<K, H>(&config)).map_err(Error::exception)?;
+        let made =
+            crate::panics::guard(0, || adapter::make::<K, H>(HANDLER, &config)).map_err(Error::exception)?;
         Ok(Harness {
             handler: made.map_err(|error| Error::failed(error.message))?,
             facts: Facts {
@@ -108,6 +98,7 @@ impl<H> Harness<H> {
                 remaining: Some(Duration::from_secs(60)),
                 age: Some(Duration::ZERO),
                 priority: Some(1024),
+                put_limit: usize::MAX,
                 cancelled: AtomicBool::new(false),
             },
             kind: PhantomData,
@@ -149,6 +140,13 @@ impl<H> Harness<H> {
         self
     }
 
+    /// How many jobs the handler may put while it runs one. As many as it likes unless set.
+    #[must_use]
+    pub fn put_limit(mut self, limit: usize) -> Self {
+        self.facts.put_limit = limit;
+        self
+    }
+
     /// Whether the host wants the handler to give up. `false` unless set.
     #[must_use]
     pub fn cancelled(self, cancelled: bool) -> Self {
@@ -176,6 +174,31 @@ impl<H> Harness<H> {
         }
     }
 
+    /// How often the handler wants to tick, as the host asks it before the first job.
+    pub fn tick_every(&self) -> Option<Duration> {
+        match self.handler.tick_every_ms() {
+            0 => None,
+            every => Some(Duration::from_millis(every)),
+        }
+    }
+
+    /// Has the handler do what is due. What goes wrong is the host's log's business, and an error of this.
+    ///
+    /// # Errors
+    ///
+    /// What `tick` answers; also its panic.
+    pub fn tick(&self) -> Result<()> {
+        match api::complaint(|| self.handler.tick()) {
+            Some(message) => Err(Error::failed(message)),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the handler say goodbye, as the host does after the last job of a worker that leaves in order.
+    pub fn shutdown(&self) {
+        self.handler.shutdown();
+    }
+
     /// Runs a job whose body is this JSON value.
     pub fn run(&self, payload: Value) -> Outcome {
         self.run_bytes(payload.to_string().as_bytes())
@@ -185,17 +208,16 @@ impl<H> Harness<H> {
     pub fn run_bytes(&self, body: &[u8]) -> Outcome {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        logs().insert(id, Vec::new());
-        let job = Lent {
-            id,
-            body,
-            facts: &self.facts,
-            progress: AtomicU64::new(0),
-        };
+        let job = Lent::new(id, body, &self.facts);
         let lent = RawJob_TO::from_ptr(RRef::new(&job), TD_Opaque);
-        let answer = self.handler.execute(lent);
-        let logs = logs().remove(&id).unwrap_or_default();
-        Outcome::new(answer, job.progress.into_inner(), logs)
+        let (answer, logs) = api::logged(id, || self.handler.execute(lent));
+        let (progress, put) = job.into_calls();
+        Outcome {
+            progress,
+            put,
+            logs,
+            ..Outcome::new(answer)
+        }
     }
 }
 
@@ -215,6 +237,8 @@ pub struct Outcome {
     pub result: Option<Value>,
     /// How often the handler has said that it gets on, before it was asked to give up.
     pub progress: u64,
+    /// The jobs that it has put.
+    pub put: Vec<NewJob>,
     /// What was logged on behalf of the job until it ended, in order.
     pub logs: Vec<Log>,
 }
@@ -250,7 +274,7 @@ pub struct Log {
 }
 
 impl Outcome {
-    fn new(answer: wire::Outcome, progress: u64, logs: Vec<Log>) -> Self {
+    fn new(answer: wire::Outcome) -> Self {
         let verdict = match answer.verdict {
             wire::Verdict::DONE => Verdict::Done,
             wire::Verdict::BURY => Verdict::Bury,
@@ -265,133 +289,9 @@ impl Outcome {
             priority: u32::try_from(answer.priority).ok(),
             message: answer.message.into(),
             result: serde_json::from_slice(&answer.result).ok(),
-            progress,
-            logs,
+            progress: 0,
+            put: Vec::new(),
+            logs: Vec::new(),
         }
-    }
-}
-
-/// The job that the harness lends.
-struct Lent<'a> {
-    id: u64,
-    body: &'a [u8],
-    facts: &'a Facts,
-    progress: AtomicU64,
-}
-
-impl RawJob for Lent<'_> {
-    fn id(&self) -> u64 {
-        self.id
-    }
-
-    fn body(&self) -> RSlice<'_, u8> {
-        RSlice::from_slice(self.body)
-    }
-
-    fn json(&self) -> RResult<RSlice<'_, u8>, RString> {
-        if self.body.is_empty() {
-            return RResult::RErr("the body is empty".into());
-        }
-        match serde_json::from_slice::<IgnoredAny>(self.body) {
-            Ok(_) => RResult::ROk(self.body()),
-            Err(error) => RResult::RErr(format!("the body is not JSON: {error}").into()),
-        }
-    }
-
-    fn tube(&self) -> RStr<'_> {
-        RStr::from_str(&self.facts.tube)
-    }
-
-    fn attempt(&self) -> u32 {
-        self.facts.attempt
-    }
-
-    fn remaining_ms(&self) -> u64 {
-        millis(self.facts.remaining)
-    }
-
-    fn age_ms(&self) -> u64 {
-        millis(self.facts.age)
-    }
-
-    fn priority(&self) -> u64 {
-        self.facts.priority.map_or(UNKNOWN, u64::from)
-    }
-
-    fn cancelled(&self) -> bool {
-        self.facts.cancelled.load(Ordering::Relaxed)
-    }
-
-    fn touch(&self) -> bool {
-        true
-    }
-
-    fn progress(&self) -> bool {
-        let counts = !self.cancelled();
-        self.progress.fetch_add(counts.into(), Ordering::Relaxed);
-        counts
-    }
-}
-
-fn millis(time: Option<Duration>) -> u64 {
-    time.and_then(|time| u64::try_from(time.as_millis()).ok())
-        .unwrap_or(UNKNOWN)
-}
-
-/// What the running jobs have logged so far, by job id.
-fn logs() -> MutexGuard<'static, HashMap<u64, Vec<Log>>> {
-    static LOGS: OnceLock<Mutex<HashMap<u64, Vec<Log>>>> = OnceLock::new();
-    let logs = LOGS.get_or_init(Mutex::default);
-    // Appending to a list leaves nothing half done.
-    logs.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn api() -> HostApiRef {
-    static API: OnceLock<HostApiRef> = OnceLock::new();
-    *API.get_or_init(|| {
-        HostApi {
-            version,
-            log_enabled,
-            log,
-        }
-        .leak_into_prefix()
-    })
-}
-
-extern "C" fn version() -> RStr<'static> {
-    RStr::from_str(env!("CARGO_PKG_VERSION"))
-}
-
-extern "C" fn log_enabled(_: u8, _: RStr<'_>) -> bool {
-    true
-}
-
-#[allow(
-    clippy::print_stderr,
-    reason = "`cargo test` captures it and shows it with a failed test"
-)]
-extern "C" fn log(record: &LogRecord<'_>) {
-    let level = match record.level {
-        1 => Level::ERROR,
-        2 => Level::WARN,
-        3 => Level::INFO,
-        4 => Level::DEBUG,
-        _ => Level::TRACE,
-    };
-    let fields = record.fields.iter();
-    let log = Log {
-        level,
-        target: record.target.into(),
-        message: record.message.into(),
-        fields: fields
-            .map(|field| (field.name.into(), field.value.into()))
-            .collect(),
-    };
-    eprintln!(
-        "{level} job={} {}: {} {:?}",
-        record.job, log.target, log.message, log.fields
-    );
-    if let Some(of_job) = logs().get_mut(&record.job) {
-        of_job.push(log);
     }
 }

@@ -254,7 +254,7 @@ fn a_handler_that_cannot_be_made_says_why() {
         refused("echo", r#"{"tga": "x"}"#),
         (
             CreateFailure::CONFIG,
-            "unknown field `tga`, expected `tag` or `self_check`".to_owned()
+            "unknown field `tga`, expected one of `tag`, `self_check`, `tick_every_ms`, `goodbye`".to_owned()
         )
     );
 }

@@ -2,7 +2,7 @@
 
 use asynccall_abi::{
     abi_stable::{prefix_type::PrefixTypeTrait, std_types::RStr},
-    host::{HostApi, HostApiRef, LogRecord},
+    host::{HostApi, HostApiRef, LogRecord, MetricDefinition, NO_METRIC},
 };
 use tracing::Level;
 
@@ -14,6 +14,8 @@ pub(crate) fn host_api() -> HostApiRef {
         version,
         log_enabled,
         log: write,
+        metric,
+        record,
     }
     .leak_into_prefix()
 }
@@ -42,6 +44,12 @@ extern "C" fn write(record: &LogRecord<'_>) {
         },
     );
 }
+
+extern "C" fn metric(_definition: &MetricDefinition<'_>) -> u64 {
+    NO_METRIC
+}
+
+extern "C" fn record(_metric: u64, _value: f64) {}
 
 fn severity(level: u8) -> Level {
     match level {

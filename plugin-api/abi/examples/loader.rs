@@ -6,7 +6,10 @@
 //!
 //! Standard input is the job's body and its own JSON view. For each plugin one line of JSON goes to standard
 //! output: `plugin`, `version`, `abi`, `verdict`, `delay_ms` and `priority` (null where they are left to the host),
-//! `message`, `result` (as text), `progress` (how often the job was said to get on) and `logs`, or only `error`. The exit code is 0 where every plugin ran its job.
+//! `message`, `result` (as text), `progress` (how often the job was said to get on), `put` (bodies of the jobs that it has
+//! put), `metrics` (name and value of what it has recorded), `tick_every_ms`, `described` (as text; null where it cannot
+//! say) and `logs`, or only `error`. The exit code is 0 where every plugin ran its job. A handler that wants to tick does so
+//! once, and each is told to shut down.
 //!
 //! All plugins share the process, as in a worker. The loader of every released minor is kept as a test fixture: a
 //! host of that day, which later plugins must run in. So it needs nothing but this crate.
@@ -39,8 +42,8 @@ use asynccall_abi::{
     },
     descriptor::{DESCRIPTOR_SYMBOL, Descriptor},
     handler::RawHandlerBox,
-    host::{HostApi, HostApiRef, LogRecord},
-    job::{RawJob, RawJob_TO},
+    host::{HostApi, HostApiRef, LogRecord, MetricDefinition},
+    job::{NewJob, PutError, RawJob, RawJob_TO},
     load::{identify, root_module},
     outcome::{DELAY_BY_POLICY, Outcome, PRIORITY_KEEP},
 };
@@ -83,6 +86,9 @@ fn run(file: &str, handler: &str, config: &str, body: &[u8]) -> Result<Value, St
     let identity = unsafe { identify(descriptor) }.map_err(|error| error.to_string())?;
     // SAFETY: `identify` accepted it, and the library stays.
     let root = unsafe { root_module(descriptor) }.map_err(|error| error.to_string())?;
+    let described = root
+        .describe()
+        .map(|describe| describe(handler.into()).into_string());
     let handler: RawHandlerBox = match root.create()(host_api(), handler.into(), config.into()) {
         RResult::ROk(handler) => handler,
         RResult::RErr(error) => return Err(format!("create {}: {}", error.failure.0, error.message)),
@@ -90,12 +96,19 @@ fn run(file: &str, handler: &str, config: &str, body: &[u8]) -> Result<Value, St
     if let RResult::RErr(error) = handler.self_check() {
         return Err(format!("self-check {}: {}", error.failure.0, error.message));
     }
+    let tick_every_ms = handler.tick_every_ms();
     let job = Lent {
         body,
         progress: AtomicU32::new(0),
+        put: Mutex::default(),
     };
     let outcome: Outcome = handler.execute(RawJob_TO::from_ptr(RRef::new(&job), TD_Opaque));
+    if tick_every_ms > 0 {
+        handler.tick();
+    }
+    handler.shutdown();
     let logs = mem::take(&mut *LOGS.lock().unwrap_or_else(PoisonError::into_inner));
+    let metrics = mem::take(&mut *RECORDED.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(json!({
         "plugin": identity.name,
         "version": identity.version,
@@ -107,6 +120,10 @@ fn run(file: &str, handler: &str, config: &str, body: &[u8]) -> Result<Value, St
         "message": outcome.message.as_str(),
         "result": String::from_utf8_lossy(&outcome.result),
         "progress": job.progress.into_inner(),
+        "put": job.put.into_inner().unwrap_or_else(PoisonError::into_inner),
+        "metrics": metrics,
+        "tick_every_ms": tick_every_ms,
+        "described": described,
         "logs": logs,
     }))
 }
@@ -136,6 +153,8 @@ struct Lent<'a> {
     body: &'a [u8],
     /// How often the handler has said that it gets on.
     progress: AtomicU32,
+    /// Bodies of the jobs that the handler has put, as text.
+    put: Mutex<Vec<String>>,
 }
 
 impl RawJob for Lent<'_> {
@@ -186,15 +205,29 @@ impl RawJob for Lent<'_> {
         self.progress.fetch_add(1, Ordering::Relaxed);
         true
     }
+
+    fn put(&self, job: NewJob<'_>) -> RResult<u64, PutError> {
+        let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        put.push(String::from_utf8_lossy(job.body.as_slice()).into_owned());
+        RResult::ROk(JOB + put.len() as u64)
+    }
 }
 
 static LOGS: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+
+/// Names of the metrics that the host was told of: one is called by its place here, counted from 1.
+static METRICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Name and value of what was recorded.
+static RECORDED: Mutex<Vec<(String, f64)>> = Mutex::new(Vec::new());
 
 fn host_api() -> HostApiRef {
     HostApi {
         version,
         log_enabled,
         log,
+        metric,
+        record,
     }
     .leak_into_prefix()
 }
@@ -222,4 +255,21 @@ extern "C" fn log(record: &LogRecord<'_>) {
         "fields": fields,
     });
     LOGS.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+}
+
+extern "C" fn metric(definition: &MetricDefinition<'_>) -> u64 {
+    let mut metrics = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
+    metrics.push(format!("{}_{}", definition.plugin, definition.name));
+    metrics.len() as u64
+}
+
+extern "C" fn record(metric: u64, value: f64) {
+    let metrics = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
+    let index = usize::try_from(metric)
+        .ok()
+        .and_then(|metric| metric.checked_sub(1));
+    if let Some(name) = index.and_then(|index| metrics.get(index)) {
+        let mut recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+        recorded.push((name.clone(), value));
+    }
 }

@@ -28,6 +28,25 @@ pub trait RawHandler: Send + Sync {
     fn self_check(&self) -> RResult<(), CreateError> {
         RResult::ROk(())
     }
+
+    /// How often the handler wants [`RawHandler::tick`], in milliseconds; 0: never. Since abi 1.2. Must not unwind.
+    ///
+    /// A host asks once, after the self-check.
+    fn tick_every_ms(&self) -> u64 {
+        0
+    }
+
+    /// Does what is due apart from jobs. Since abi 1.2. Must not unwind.
+    ///
+    /// A host calls it from one thread at a time while jobs run on others, and not sooner after the last call has
+    /// returned than [`RawHandler::tick_every_ms`] says.
+    fn tick(&self) {}
+
+    /// Nothing more will be asked of the handler: it can say goodbye to others. Since abi 1.2. Must not unwind.
+    ///
+    /// A host calls it at most once, after the last job and tick have returned, in a process that ends in order. The
+    /// process may end before it has returned.
+    fn shutdown(&self) {}
 }
 
 /// How a handler is owned by its host.

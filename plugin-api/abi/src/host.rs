@@ -46,6 +46,53 @@ pub struct LogRecord<'a> {
     pub fields: RSlice<'a, LogField<'a>>,
 }
 
+/// What a metric counts. An integer for the same reason as [`crate::outcome::Verdict`].
+#[repr(transparent)]
+#[derive(StableAbi, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MetricKind(pub u8);
+
+impl MetricKind {
+    /// A sum that only grows; what is recorded is added.
+    pub const COUNTER: MetricKind = MetricKind(0);
+    /// A value that goes up and down; what is recorded takes its place.
+    pub const GAUGE: MetricKind = MetricKind(1);
+    /// How many of the recorded values were not above each of [`MetricDefinition::bounds`], and their sum.
+    pub const HISTOGRAM: MetricKind = MetricKind(2);
+}
+
+/// One `name = value` that tells metrics of the same name apart. Frozen: no field is ever added.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct MetricLabel<'a> {
+    /// The label's name.
+    pub name: RStr<'a>,
+    /// The label's value.
+    pub value: RStr<'a>,
+}
+
+/// What a metric is. Frozen: no field is ever added. All of it is borrowed for the call.
+///
+/// Names of metrics and labels are those of Prometheus: letters, digits and `_`, no digit first.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct MetricDefinition<'a> {
+    /// What it counts.
+    pub kind: MetricKind,
+    /// The package name of the plugin that it belongs to.
+    pub plugin: RStr<'a>,
+    /// The metric's name within the plugin.
+    pub name: RStr<'a>,
+    /// What it is, in one line; empty where there is nothing to say.
+    pub help: RStr<'a>,
+    /// What tells it apart from others of its name.
+    pub labels: RSlice<'a, MetricLabel<'a>>,
+    /// Upper bounds of a histogram's buckets, finite and ascending; the last bucket has none. Empty for other kinds.
+    pub bounds: RSlice<'a, f64>,
+}
+
+/// [`HostApi::metric`]: the host does not keep it.
+pub const NO_METRIC: u64 = 0;
+
 /// The host's functions. A later minor adds fields behind the last one; they read as absent in older hosts.
 ///
 /// There is one host in a process, for all plugins and for ever. Its functions may be called from any
@@ -62,4 +109,10 @@ pub struct HostApi {
     /// Writes one event.
     #[sabi(last_prefix_field)]
     pub log: extern "C" fn(record: &LogRecord<'_>),
+    /// Makes a metric known. Answers what it is called in [`HostApi::record`] for the life of the process, the same
+    /// for the same name and labels; [`NO_METRIC`] where the host refuses it, which it says in its log. Since abi 1.2.
+    pub metric: extern "C" fn(definition: &MetricDefinition<'_>) -> u64,
+    /// Records one value of a metric. Cheap: nothing is allocated and nobody is waited for. Values that are not finite,
+    /// negative ones of counters and those of [`NO_METRIC`] are dropped. Since abi 1.2.
+    pub record: extern "C" fn(metric: u64, value: f64),
 }

@@ -5,7 +5,7 @@
 )]
 
 use abi_stable::{
-    sabi_trait,
+    StableAbi, sabi_trait,
     std_types::{RResult, RSlice, RStr, RString},
 };
 
@@ -60,6 +60,65 @@ pub trait RawJob: Send + Sync {
     fn progress(&self) -> bool {
         !self.cancelled()
     }
+
+    /// Puts another job on the queue server that this one came from; its id, or why not. Since abi 1.2.
+    ///
+    /// It costs a round trip. A host that lacks it puts nothing.
+    fn put(&self, job: NewJob<'_>) -> RResult<u64, PutError> {
+        let _ = job;
+        RResult::RErr(PutError {
+            failure: PutFailure::UNSUPPORTED,
+            message: RString::from("the host is older than plugin-abi 1.2 and puts no jobs for its handlers"),
+        })
+    }
+}
+
+/// [`NewJob::ttr_ms`]: the time to run that the job in hand has.
+pub const TTR_KEEP: u64 = 0;
+
+/// A job to be put. Frozen: no field is ever added. All of it is borrowed for the call.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct NewJob<'a> {
+    /// Logical name of the tube; empty: that of the job in hand.
+    pub tube: RStr<'a>,
+    /// The body, put as it is.
+    pub body: RSlice<'a, u8>,
+    /// 0 (most urgent) to `u32::MAX`, or [`PRIORITY_KEEP`](crate::outcome::PRIORITY_KEEP): that of the job in hand.
+    /// Any other value reads as that.
+    pub priority: i64,
+    /// Milliseconds until the job becomes ready. The queue server counts in seconds.
+    pub delay_ms: u64,
+    /// Milliseconds that a worker has for the job, or [`TTR_KEEP`]. The queue server counts in seconds.
+    pub ttr_ms: u64,
+}
+
+/// Why a job was not put. An integer for the same reason as [`crate::outcome::Verdict`].
+///
+/// A plugin treats a value that it does not know as [`PutFailure::REFUSED`].
+#[repr(transparent)]
+#[derive(StableAbi, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PutFailure(pub u8);
+
+impl PutFailure {
+    /// There is nobody who would put it: the host is older, or the job came from no queue server.
+    pub const UNSUPPORTED: PutFailure = PutFailure(0);
+    /// The operator allows no jobs, or no more of them.
+    pub const LIMIT: PutFailure = PutFailure(1);
+    /// The job is none that can be put, or the queue server refused it.
+    pub const REFUSED: PutFailure = PutFailure(2);
+    /// The queue server gave no answer: the job may be there or not.
+    pub const UNKNOWN: PutFailure = PutFailure(3);
+}
+
+/// The error of [`RawJob::put`]. Frozen: no field is ever added.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct PutError {
+    /// What kind of failure it was.
+    pub failure: PutFailure,
+    /// Why, in one line.
+    pub message: RString,
 }
 
 /// How a job is passed: a borrowed trait object.

@@ -29,13 +29,14 @@
 //! by value, except the descriptor, whose offsets are asserted where it is defined. A patch version changes none of it.
 //!
 //! A new field breaks whoever writes the struct out in full, so `asynccall-plugin-api` asks for one exact minor
-//! (`~1.1.0`), and the crate's version and [`ABI_MINOR`] rise together.
+//! (`~1.2.0`), and the crate's version and [`ABI_MINOR`] rise together.
 //!
 //! # What minors have added
 //!
 //! | minor | since then there is |
 //! |---|---|
 //! | 1.1 | [`job::RawJob::progress`], [`handler::RawHandler::self_check`] |
+//! | 1.2 | [`handler::RawHandler::tick_every_ms`] and [`tick`](handler::RawHandler::tick), [`handler::RawHandler::shutdown`], [`job::RawJob::put`], [`host::HostApi::metric`] and [`record`](host::HostApi::record), [`plugin::Plugin::describe`] |
 #![warn(missing_docs)]
 // `sabi_trait` and `StableAbi` generate items of their own, with unsafe code and without docs.
 #![allow(
@@ -59,7 +60,7 @@ pub use abi_stable;
 /// The abi major. Hosts and plugins of different majors refuse each other.
 pub const ABI_MAJOR: u16 = 1;
 /// The abi minor. Any two minors of one major work together.
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 2;
 
 #[cfg(test)]
 mod tests;

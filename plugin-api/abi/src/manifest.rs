@@ -4,7 +4,7 @@
 //! JSON in UTF-8, readable straight from the ELF file.
 //!
 //! ```json
-//! {"abi":"1.1","name":"mailer","version":"0.1.0","toolchain":"rustc 1.95.0",
+//! {"abi":"1.2","name":"mailer","version":"0.1.0","toolchain":"rustc 1.95.0",
 //!  "handlers":[{"name":"mailer","description":"Sends the job's message as an e-mail"}]}
 //! ```
 //!

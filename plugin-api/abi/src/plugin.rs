@@ -59,6 +59,11 @@ pub struct Plugin {
         handler: RStr<'_>,
         config: RStr<'_>,
     ) -> RResult<RawHandlerBox, CreateError>,
+    /// What the handler of that name wants to be given, as a JSON document: an object that may have the JSON Schemas
+    /// `config` and `payload`; empty where there is nothing to say. Since abi 1.2.
+    ///
+    /// May be called from any thread, also before any handler is made. Must not unwind.
+    pub describe: extern "C" fn(handler: RStr<'_>) -> RString,
 }
 
 impl RootModule for PluginRef {

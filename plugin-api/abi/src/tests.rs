@@ -27,7 +27,7 @@ fn a_manifest_is_the_json_that_its_parts_say() {
     };
     const BYTES: [u8; manifest::length(&PARTS)] = manifest::bytes(&PARTS);
     let expected = concat!(
-        r#"{"abi":"1.1","name":"a \"quoted\" name","version":"1.2.3","toolchain":"rustc\u00091.95.0","#,
+        r#"{"abi":"1.2","name":"a \"quoted\" name","version":"1.2.3","toolchain":"rustc\u00091.95.0","#,
         r#""handlers":[{"name":"mailer","description":"sends \\ mail, 邮件"},{"name":"sms","description":""}]}"#,
     );
     assert_eq!(std::str::from_utf8(&BYTES), Ok(expected));

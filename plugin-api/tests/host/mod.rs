@@ -12,7 +12,7 @@ use asynccall_abi::{
     },
     descriptor::Descriptor,
     handler::RawHandlerBox,
-    host::{HostApi, HostApiRef, LogRecord},
+    host::{HostApi, HostApiRef, LogRecord, MetricDefinition, NO_METRIC},
     job::{RawJob, RawJob_TO},
     load::{Identity, identify, root_module},
     outcome::Outcome,
@@ -143,6 +143,8 @@ fn api() -> HostApiRef {
             version,
             log_enabled,
             log,
+            metric,
+            record,
         }
         .leak_into_prefix()
     })
@@ -175,3 +177,10 @@ extern "C" fn log(record: &LogRecord<'_>) {
     eprintln!("{event:?}");
     LOGGED.lock().unwrap_or_else(PoisonError::into_inner).push(event);
 }
+
+/// Keeps none.
+extern "C" fn metric(_: &MetricDefinition<'_>) -> u64 {
+    NO_METRIC
+}
+
+extern "C" fn record(_: u64, _: f64) {}

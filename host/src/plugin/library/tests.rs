@@ -7,7 +7,7 @@ use asynccall_abi::{
         std_types::{RSlice, RStr},
     },
     handler::{RawHandler, RawHandler_TO},
-    host::{HostApi, LogRecord},
+    host::{HostApi, LogRecord, MetricDefinition, NO_METRIC},
     job::{RawJob, RawJob_TO},
     outcome::Verdict,
     plugin::{Plugin as RootModule, header},
@@ -31,11 +31,19 @@ extern "C" fn log_enabled(_level: u8, _target: RStr<'_>) -> bool {
 
 extern "C" fn log(_record: &LogRecord<'_>) {}
 
+extern "C" fn metric(_definition: &MetricDefinition<'_>) -> u64 {
+    NO_METRIC
+}
+
+extern "C" fn record(_metric: u64, _value: f64) {}
+
 fn host() -> HostApiRef {
     HostApi {
         version,
         log_enabled,
         log,
+        metric,
+        record,
     }
     .leak_into_prefix()
 }
@@ -175,6 +183,10 @@ extern "C" fn create(
     })
 }
 
+extern "C" fn describe(_handler: RStr<'_>) -> RString {
+    RString::new()
+}
+
 /// Answers with its configuration and the job's id and body.
 struct Stub {
     config: String,
@@ -235,7 +247,7 @@ impl RawJob for Job {
 }
 
 extern "C" fn entry() -> *const c_void {
-    std::ptr::from_ref(Box::leak(Box::new(header(RootModule { create })))).cast()
+    std::ptr::from_ref(Box::leak(Box::new(header(RootModule { create, describe })))).cast()
 }
 
 static DESCRIPTOR: Descriptor = Descriptor::new("stub", "0.1.0", "rustc", entry);

@@ -78,7 +78,7 @@ fn a_plugin_of_another_major_is_refused_before_its_manifest_is_read() {
     };
     let error = read_built(|path| drop(plugin.build(path))).expect_err("the majors differ");
     insta::assert_snapshot!(error, @r#"
-    libstub.so was built for plugin-abi 2.0, this host speaks plugin-abi 1.1
+    libstub.so was built for plugin-abi 2.0, this host speaks plugin-abi 1.2
       hint: rebuild the plugin with `asynccall-plugin-api = "1"`
     "#);
 }

@@ -14,7 +14,7 @@ const PACKAGE: &str = "plugin-api/abi/Cargo.toml";
 const WORKSPACE: &str = "Cargo.toml";
 const ADAPTER: &str = "plugin-api/src/adapter.rs";
 const EXPORT: &str = "plugin-api/src/export.rs";
-const TESTING: &str = "plugin-api/src/testing.rs";
+const TESTING: &str = "plugin-api/src/testing/api.rs";
 const LOADER: &str = "plugin-api/abi/examples/loader.rs";
 
 /// The body of the loader's `progress`.
@@ -24,9 +24,18 @@ const PROGRESS_OF_LOADER: &str = "        self.progress.fetch_add(1, Ordering::R
 const HOST_SIDE: &str = "static LOGS: Mutex<Vec<Value>> = Mutex::new(Vec::new());\n";
 
 /// The last methods that today's minor has.
-const LAST_OF_JOB: &str = "    fn progress(&self) -> bool {\n        !self.cancelled()\n    }\n";
-const LAST_OF_HANDLER: &str =
-    "    fn self_check(&self) -> RResult<(), CreateError> {\n        RResult::ROk(())\n    }\n";
+const LAST_OF_JOB: &str =
+    "the host is older than plugin-abi 1.2 and puts no jobs for its handlers\"),\n        })\n    }\n";
+const LAST_OF_HANDLER: &str = "    fn shutdown(&self) {}\n";
+/// The last fields.
+const LAST_OF_HOST: &str = "    pub record: extern \"C\" fn(metric: u64, value: f64),";
+const LAST_OF_PLUGIN: &str = "    pub describe: extern \"C\" fn(handler: RStr<'_>) -> RString,";
+
+/// A field that came later than the first minor.
+const METRIC: &str = "    pub metric: extern \"C\" fn(";
+
+/// A method that came later than the first minor.
+const PROGRESS: &str = "    fn progress(&self) -> bool {\n        !self.cancelled()\n    }\n";
 
 /// The first later minor that adds to the root module. The one before grows elsewhere only, as 1.1 did.
 pub(crate) const ROOT_GROWS: u16 = 2;
@@ -50,23 +59,15 @@ pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
     edits.extend([
         behind(JOB, LAST_OF_JOB, each(&default)),
         behind(HANDLER, LAST_OF_HANDLER, each(&default)),
-        behind(
-            HOST,
-            "    pub log: extern \"C\" fn(record: &LogRecord<'_>),",
-            each(&field),
-        ),
-        behind(
-            PLUGIN,
-            "    ) -> RResult<RawHandlerBox, CreateError>,",
-            of_root(&field),
-        ),
+        behind(HOST, LAST_OF_HOST, each(&field)),
+        behind(PLUGIN, LAST_OF_PLUGIN, of_root(&field)),
         // The plugin's side answers 1k as a handler and 2k as a root module.
         behind(
             ADAPTER,
             "impl<K, H: Run<K>> RawHandler for Adapter<K, H> {",
             each(&method(1)),
         ),
-        behind(EXPORT, "        create: adapter::create::<E>,", of_root(&set)),
+        behind(EXPORT, "        describe: adapter::describe::<E>,", of_root(&set)),
         behind(
             EXPORT,
             "const TOOLCHAIN: &str = env!(\"PLUGIN_TOOLCHAIN\");\n",
@@ -75,7 +76,7 @@ pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
         // It tells what it sees of the host's side with every job that is done.
         behind(
             ADAPTER,
-            "        host::connect(host, host::Place::Plugin);",
+            "        host::connect(host, E::PLUGIN, host::Place::Plugin);",
             format!(
                 "SEEN.get_or_init(|| format!(\"{{:?}}\", [{}]));",
                 list(&|k| format!("host.later_{k}().map(|later| later())"))
@@ -99,11 +100,15 @@ pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
             "                ..Outcome::done()",
             "message: format!(\"job {seen:?} host {}\", SEEN.get().unwrap()).into(), ..Outcome::done()",
         ),
-        behind(TESTING, "            log,\n", each(&set)),
-        behind(TESTING, "fn api() -> HostApiRef {\n", each(&function(0))),
+        behind(TESTING, "            record,\n", each(&set)),
+        behind(
+            TESTING,
+            "pub(super) fn api() -> HostApiRef {\n",
+            each(&function(0)),
+        ),
         // The host's side answers 3k as a job and 4k as the host.
         behind(LOADER, "impl RawJob for Lent<'_> {", each(&method(3))),
-        behind(LOADER, "        log,\n", each(&set)),
+        behind(LOADER, "        record,\n", each(&set)),
         behind(LOADER, HOST_SIDE, each(&function(4))),
         behind(
             LOADER,
@@ -135,7 +140,6 @@ pub(crate) fn version(major: u16, minor: u16) -> Vec<Edit> {
 pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> {
     let log_enabled = "pub log_enabled: extern \"C\" fn(level: Level,";
     let body = "    fn body(&self) -> RSlice<'_, u8>;";
-    let log = "    pub log: extern \"C\" fn(record: &LogRecord<'_>),\n";
     let last = "    #[sabi(last_prefix_field)]\n";
     vec![
         (
@@ -149,6 +153,15 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
                 behind(OUTCOME, "            result: RVec::new(),\n", "later: 0,\n"),
             ],
             "`Outcome`: 5 fields in the plugin, 6 fields in this host",
+        ),
+        (
+            "added_field_of_later_struct",
+            vec![behind(
+                JOB,
+                "    pub ttr_ms: u64,\n",
+                "/// New.\npub later: u64,\n",
+            )],
+            "`NewJob`: 5 fields in the plugin, 6 fields in this host",
         ),
         (
             "changed_field",
@@ -166,13 +179,7 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
             "longer_prefix",
             vec![
                 edit(HOST, last, ""),
-                behind(
-                    HOST,
-                    log,
-                    format!("{last}/// New.\npub later: extern \"C\" fn() -> u32,\n"),
-                ),
-                behind(LOADER, "        log,\n", "later,\n"),
-                behind(LOADER, HOST_SIDE, "extern \"C\" fn later() -> u32 { 0 }\n"),
+                edit(HOST, METRIC, format!("{last}{METRIC}")),
             ],
             "`HostApi`: 3 fields that no minor lacks in the plugin, 4 fields that no minor lacks in this host",
         ),
@@ -207,7 +214,7 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
         (
             "changed_later_answer",
             vec![
-                edit(JOB, LAST_OF_JOB, "fn progress(&self) -> u8 { 0 }\n"),
+                edit(JOB, PROGRESS, "fn progress(&self) -> u8 { 0 }\n"),
                 edit(
                     LOADER,
                     "fn progress(&self) -> bool {",

@@ -4,21 +4,27 @@
 //! `progress_every_ms`, if given; it says after each that it gets on, and fails where it should give up), `until_cancelled`
 //! (true: it works until the host wants it to give up, and fails), `abort` (true: the process ends by a signal), `exit` (the
 //! code with which the process ends), `panic` (a text), `fail` (true or a text), `retry_in` (seconds), `bury` (a text). With
+//! `count` (a number) it counts that, with `put` (a list of payloads) it puts jobs for its own tube. With
 //! `only_while`, a path, it gets all of that only while there is something at that path. A message of the PHP library's
 //! kind asks in its `methodParams`.
 //!
-//! Its configuration may say how it checks itself.
+//! Its configuration may say how it checks itself, how often it ticks, and whether it says goodbye.
 
 use std::{path::PathBuf, process, thread};
 
-use plugin_api::{prelude::*, serde_json::Value};
+use plugin_api::{NewJob, Schemas, metrics::Counter, prelude::*, serde_json::Value};
 
 /// Tells builds apart in tests that reload to a changed plugin.
 const BUILD: Option<&str> = option_env!("ECHO_TAG");
 
+/// What payloads have asked to be counted.
+static COUNTED: Counter = Counter::new("counted", "What payloads have asked to be counted");
+
 struct Echo {
     tag: String,
     self_check: SelfCheck,
+    tick_every_ms: Option<u64>,
+    goodbye: bool,
 }
 
 #[derive(Deserialize)]
@@ -29,6 +35,11 @@ struct Config {
     /// How the handler checks itself.
     #[serde(default)]
     self_check: SelfCheck,
+    /// Ticks that often, and says so. Never unless set.
+    tick_every_ms: Option<u64>,
+    /// Says goodbye in the log.
+    #[serde(default)]
+    goodbye: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -58,6 +69,8 @@ struct Wishes {
     fail: Option<Fail>,
     retry_in: Option<f64>,
     bury: Option<String>,
+    count: Option<f64>,
+    put: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +90,17 @@ impl Handler for Echo {
         Ok(Echo {
             tag,
             self_check: config.self_check,
+            tick_every_ms: config.tick_every_ms,
+            goodbye: config.goodbye,
         })
+    }
+
+    fn schemas() -> Schemas {
+        let tag = json!({"type": "string", "description": "Shown as `tag` with every job"});
+        Schemas::new(
+            Some(json!({"type": "object", "properties": {"tag": tag}})),
+            Some(json!(true)),
+        )
     }
 
     fn self_check(&self) -> Result<()> {
@@ -104,6 +127,21 @@ impl Handler for Echo {
         }
         Ok(payload.into())
     }
+
+    fn tick_every(&self) -> Option<Duration> {
+        self.tick_every_ms.map(Duration::from_millis)
+    }
+
+    fn tick(&self) -> Result<()> {
+        info!(tag = self.tag, "tick");
+        Ok(())
+    }
+
+    fn shutdown(&self) {
+        if self.goodbye {
+            info!(tag = self.tag, "goodbye");
+        }
+    }
 }
 
 fn grant(job: &Job, wishes: Wishes) -> Result<()> {
@@ -118,6 +156,13 @@ fn grant(job: &Job, wishes: Wishes) -> Result<()> {
             thread::sleep(Duration::from_millis(5));
         }
         return Err("gave up when it was asked to".into());
+    }
+    if let Some(value) = wishes.count {
+        COUNTED.add(value);
+    }
+    for payload in &wishes.put {
+        let id = job.put(&NewJob::of(payload)?)?;
+        info!(id, "put");
     }
     if wishes.abort {
         process::abort();
