@@ -216,6 +216,8 @@ pub struct Pool {
     pub breaker: Breaker,
     /// Limits that the kernel enforces on each worker.
     pub rlimits: Rlimits,
+    /// What is closed to each worker.
+    pub isolation: Isolation,
 }
 
 /// What counts for the memory limits of a pool.
@@ -291,6 +293,45 @@ pub struct Rlimits {
     pub nproc: Option<u64>,
     /// The largest file that is written. Written in MiB.
     pub fsize: Option<u64>,
+}
+
+/// `[pool.isolation]`: what the kernel closes to each worker and to what it starts. The daemon adds what a worker
+/// needs for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Isolation {
+    /// Paths that may be read, with all beneath; `None` for all three: files are open.
+    pub read: Option<Vec<PathBuf>>,
+    /// Paths that may be read and changed.
+    pub write: Option<Vec<PathBuf>>,
+    /// Paths that may be read and executed.
+    pub execute: Option<Vec<PathBuf>>,
+    /// The ways out besides the queue server; `None`: the network is open.
+    pub network: Option<Network>,
+}
+
+impl Isolation {
+    /// Whether all paths are closed but for those that are given.
+    pub fn closes_files(&self) -> bool {
+        self.read.is_some() || self.write.is_some() || self.execute.is_some()
+    }
+
+    /// Whether anything is closed.
+    pub fn is_given(&self) -> bool {
+        self.closes_files() || self.network.is_some()
+    }
+}
+
+/// What is left of a closed network, besides the queue server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// TCP ports of other hosts, and of this one.
+    pub ports: Vec<u16>,
+    /// All Unix sockets.
+    pub unix: bool,
+    /// All of UDP, as the resolution of names by DNS needs it.
+    pub udp: bool,
 }
 
 /// Writes `value` as its `Display`, which its `Deserialize` reads.

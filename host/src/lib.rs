@@ -9,6 +9,7 @@
 //! - [`commands`]: one function for each command,
 //! - [`plugin`]: from a path or a name to a handler that can be called,
 //! - [`policy`]: what becomes of a job that its handler did not finish,
+//! - [`isolation`]: what the kernel closes to a worker,
 //! - [`ipc`]: what master and worker share,
 //! - [`worker`]: the slots that reserve, execute and settle,
 //! - [`master`]: the supervisor,
@@ -29,6 +30,7 @@ pub mod config;
 pub mod control;
 pub mod exit;
 pub mod ipc;
+mod isolation;
 pub mod local;
 pub mod master;
 pub mod observe;

@@ -135,6 +135,7 @@ pub(super) fn pool_names(pools: &[PoolLayer], report: &mut Report) {
 pub(super) fn pool(pool: &Pool, layers: &[&Layer], report: &mut Report) {
     tubes(pool, layers, report);
     handlers(pool, layers, report);
+    isolation(pool, layers, report);
     let (first, max) = (pool.backoff.first.as_secs(), pool.backoff.max.as_secs());
     if max < first {
         let at = match place(Section::Backoff, "max", layers) {
@@ -202,6 +203,20 @@ fn tubes(pool: &Pool, layers: &[&Layer], report: &mut Report) {
                 );
             }
         }
+    }
+}
+
+/// Nobody who may still gain privileges is isolated (landlock_restrict_self(2), seccomp(2)).
+fn isolation(pool: &Pool, layers: &[&Layer], report: &mut Report) {
+    if pool.isolation.is_given() && !pool.no_new_privs {
+        report.problem(
+            place(Section::Pool, "no_new_privs", layers),
+            Fault::Value {
+                found: "`false`".to_owned(),
+                wanted: "`true`, as the pool has an `isolation`".to_owned(),
+                hint: Hint::some("the kernel isolates nobody who may gain privileges"),
+            },
+        );
     }
 }
 

@@ -5,10 +5,10 @@
 //! of its section. What a kind of value means in detail is [`super::value`]'s.
 
 use Kind::{
-    Account, Duration, HandlerFiles, Host, Integer, LogFilter, Name, Number, OneOf, Path, PathList, PidFile,
-    PluginList, Switch, Text, TubeHandlers, TubeList,
+    Account, Duration, Grants, HandlerFiles, Host, Integer, LogFilter, Name, Network, Number, OneOf, Path,
+    PathList, PidFile, PluginList, Switch, Text, TubeHandlers, TubeList,
 };
-use Section::{Backoff, Breaker, Daemon, Invocation, Plugins, Pool, PoolQueue, Queue, Rlimits};
+use Section::{Backoff, Breaker, Daemon, Invocation, Isolation, Plugins, Pool, PoolQueue, Queue, Rlimits};
 use Unit::{Milliseconds, Seconds};
 
 /// Which table of the file, and which struct of [`super::Config`], a setting belongs to.
@@ -30,6 +30,8 @@ pub(crate) enum Section {
     Breaker,
     /// `[pool.rlimits]`
     Rlimits,
+    /// `[pool.isolation]`
+    Isolation,
     /// `[daemon]`
     Daemon,
 }
@@ -46,6 +48,7 @@ impl Section {
             Backoff => "pool.backoff",
             Breaker => "pool.breaker",
             Rlimits => "pool.rlimits",
+            Isolation => "pool.isolation",
             Daemon => "daemon",
         }
     }
@@ -64,23 +67,24 @@ impl Section {
             Invocation => "Configuration",
             Queue => "Queue",
             Plugins => "Plugins",
-            Pool | PoolQueue | Backoff | Breaker | Rlimits => "Pool",
+            Pool | PoolQueue | Backoff | Breaker | Rlimits | Isolation => "Pool",
             Daemon => "Daemon",
         }
     }
 
     /// Whether the setting belongs to one pool, of which the file may have several.
     pub(crate) const fn is_of_a_pool(self) -> bool {
-        matches!(self, Pool | PoolQueue | Backoff | Breaker | Rlimits)
+        matches!(self, Pool | PoolQueue | Backoff | Breaker | Rlimits | Isolation)
     }
 }
 
 /// The tables inside of a pool's, by their key there.
-pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 4] = [
+pub(crate) const TABLES_OF_A_POOL: [(&str, Section); 5] = [
     ("queue", PoolQueue),
     ("backoff", Backoff),
     ("breaker", Breaker),
     ("rlimits", Rlimits),
+    ("isolation", Isolation),
 ];
 
 /// The unit in which a duration is written.
@@ -121,6 +125,10 @@ pub(crate) enum Kind {
     PidFile,
     /// One path or several.
     PathList,
+    /// Paths that something is allowed for. That none is given differs from an empty list.
+    Grants,
+    /// What is left of a closed network: `"off"`, or a list of TCP ports, `"unix"` and `"udp"`.
+    Network,
     /// One plugin or several, each a path or a name.
     PluginList,
     /// One tube or several.
@@ -324,6 +332,12 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Rlimits, "cpu", Integer { min: 1, max: 365 * DAY }, "", "processor time, seconds"),
     Setting::new(Rlimits, "nproc", Integer { min: 1, max: 1 << 22 }, "", "most processes and threads of the user"),
     Setting::new(Rlimits, "fsize", Integer { min: 0, max: 1 << 30 }, "", "largest file that is written, MiB"),
+
+    Setting::new(Isolation, "read", Grants, "", "the only paths, with all beneath, that may be read"),
+    Setting::new(Isolation, "write", Grants, "", "the only ones that may be changed, and read"),
+    Setting::new(Isolation, "execute", Grants, "", "the only ones that may be executed, and read"),
+    Setting::new(Isolation, "network", Network, "",
+        "the only ways out besides the queue server: `off` for none, or TCP ports, `unix` and `udp`"),
 
     Setting::new(Daemon, "daemonize", Switch, "false", "run in the background").flag("daemonize").php("daemonize"),
     Setting::new(Daemon, "pid_file", PidFile, "", "pid file, which also names the control socket")

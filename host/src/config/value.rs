@@ -40,7 +40,8 @@ pub(super) fn judge(kind: Kind, value: &Value, base: &Path) -> Result<Value, Fau
         Kind::LogFilter => text(value).and_then(forms::log_filter),
         Kind::Path => text(value).map(|path| forms::absolute(base, path)),
         Kind::PidFile => text(value).and_then(|path| forms::pid_file(path, base)),
-        Kind::PathList => list(value, |path| Ok(forms::absolute(base, path))),
+        Kind::Grants | Kind::PathList => list(value, |path| Ok(forms::absolute(base, path))),
+        Kind::Network => network(value),
         Kind::PluginList => list(value, |plugin| forms::plugin(plugin, base)),
         Kind::TubeList => list(value, |tube| Ok(Value::from(tube))).and_then(at_least_one),
         Kind::TubeHandlers => handlers_by_tube(value),
@@ -147,6 +148,25 @@ fn list(value: &Value, item: impl Fn(&str) -> Judged) -> Judged {
     Ok(Value::Array(items))
 }
 
+/// `"off"`, or one way out or a list of them.
+fn network(value: &Value) -> Judged {
+    let one = std::slice::from_ref(value);
+    let items = match value.as_str() {
+        Some("off") => &[],
+        _ => value.as_array().map_or(one, Vec::as_slice),
+    };
+    let (mut ports, mut unix, mut udp) = (Vec::new(), false, false);
+    for item in items {
+        match item.as_str() {
+            Some("unix") => unix = true,
+            Some("udp") => udp = true,
+            Some(word) => return Err(near::hint(word, ["off", "unix", "udp"])),
+            None => ports.push(whole(item, 1, u16::MAX.into())?),
+        }
+    }
+    Ok(json!({"ports": ports, "unix": unix, "udp": udp}))
+}
+
 /// A table of texts by texts.
 fn handlers_by_tube(value: &Value) -> Judged {
     let table = value.as_object().ok_or_else(Hint::default)?;
@@ -229,7 +249,8 @@ pub(super) fn wanted(kind: Kind) -> String {
         Kind::LogFilter => "a log level, or directives such as `info,mailer=debug`".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::PidFile => "the path of a pid file".to_owned(),
-        Kind::PathList => "a path or a list of paths".to_owned(),
+        Kind::Grants | Kind::PathList => "a path or a list of paths".to_owned(),
+        Kind::Network => "`off`, or a list of TCP ports, `unix` and `udp`".to_owned(),
         Kind::PluginList => "a plugin's path or name, or a list of them".to_owned(),
         Kind::TubeList => "a tube's name or a list of them, at least one".to_owned(),
         Kind::TubeHandlers => "a table of handlers' names by tube, such as `mail = \"mailer\"`".to_owned(),

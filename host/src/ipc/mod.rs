@@ -26,7 +26,7 @@ pub mod suspects;
 ///
 /// A worker is started from the binary that its master executes. Only a master that was restarted with another
 /// binary may have workers of another version.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Everything that a worker needs to know, sent once as the first message.
 #[derive(Debug, Serialize, Deserialize)]

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config::{self, Config, HandlerConfig, PluginRef, Sources},
     exit::Exit,
+    isolation,
     plugin::{
         PluginError, PluginInfo, StagedRef,
         registry::{self, Asked, Catalog, Request},
@@ -65,6 +66,8 @@ impl Generation {
             .map_err(|errors| Failure::new(Exit::NoInput, errors.to_string()))?;
         let mut handlers = BTreeMap::new();
         for pool in &config.pools {
+            isolation::check(pool)
+                .map_err(|error| Failure::new(Exit::Config, format!("pool `{}`: {error}", pool.name)))?;
             let chosen = handlers_of(pool, &catalog)?;
             for handler in &chosen {
                 if let Some(given) = config.handlers.get(handler) {

@@ -1,27 +1,32 @@
-//! What a worker gives up for good before it loads the first plugin: new privileges, and resources beyond its pool's
-//! limits.
+//! What a worker gives up for good before it loads the first plugin: new privileges, resources beyond its pool's
+//! limits, and what the pool's isolation closes.
 //!
-//! What it starts inherits both. Which user it runs as was decided by its master.
+//! What it starts inherits all of it. Which user it runs as was decided by its master.
 
 use nix::sys::{
     prctl::set_no_new_privs,
     resource::{Resource, getrlimit, setrlimit},
 };
 
-use crate::config::{Pool, Rlimits};
+use crate::{
+    config::{Pool, Rlimits},
+    isolation::{self, Needs},
+};
 
 const MIB: u64 = 1024 * 1024;
 
 /// Confines this process and all threads that it will start. The error is the text for the operator.
 ///
-/// Called on the main thread while there is no other: the kernel keeps `no_new_privs` for each thread.
-pub(super) fn confine(pool: &Pool) -> Result<(), String> {
+/// Called on the main thread while there is no other: the kernel keeps `no_new_privs` and the isolation for each
+/// thread.
+pub(super) fn confine(pool: &Pool, needs: &Needs<'_>) -> Result<(), String> {
     if pool.no_new_privs {
         set_no_new_privs().map_err(|error| format!("cannot set no_new_privs: {error}"))?;
     }
     limits(pool.rlimits)
         .into_iter()
-        .try_for_each(|(name, resource, limit)| set(name, resource, limit))
+        .try_for_each(|(name, resource, limit)| set(name, resource, limit))?;
+    isolation::enter(&pool.isolation, needs).map_err(|error| error.to_string())
 }
 
 /// The limits that are given, in the units of getrlimit(2).

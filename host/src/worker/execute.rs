@@ -82,7 +82,7 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     // Not before: whoever comes in now runs beside nobody.
     drop(place);
     let (failure, wished_priority) = (failure(&outcome), outcome.priority);
-    let answer = Answer::of(outcome, started_ns);
+    let answer = Answer::of(outcome, started_ns, &shared.hints);
     if answer.failure().is_some() {
         lane.row().count_failed();
     }

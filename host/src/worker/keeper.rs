@@ -110,7 +110,7 @@ pub(super) fn run(
     }
     let mut keeper = Keeper {
         link,
-        memory_at_ready: shared.limits.memory(),
+        memory_at_ready: shared.memory.read(),
         memory_due: Instant::now(),
         shared,
         overruns: vec![None; lanes.len()],

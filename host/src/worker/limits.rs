@@ -8,7 +8,9 @@
 //! and its proportional size at most once a second: the kernel walks all page tables for that.
 
 use std::{
-    fs, io,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
     time::{Duration, Instant},
 };
 
@@ -16,13 +18,16 @@ use tracing::{error, warn};
 
 use super::{give_back::Why, keeper::Keeper};
 use crate::{
-    config::MemoryMeasure,
+    config::{MemoryMeasure, Pool},
     exit::Exit,
     ipc::{Retirement, ToMaster},
 };
 
 /// The shortest time between two looks at the proportional size.
 const PSS_PERIOD: Duration = Duration::from_secs(1);
+
+/// More than the kernel writes of a process, in bytes: one line or some thirty.
+const LONGEST_TEXT: usize = 4096;
 
 /// The limits of one worker.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +42,6 @@ pub(super) struct Limits {
     pub(super) memory_soft: u64,
     /// Memory in bytes at which the worker ends at once; 0: none.
     pub(super) memory_hard: u64,
-    /// What counts for the two.
-    pub(super) memory_measure: MemoryMeasure,
     /// How often memory is looked at, and the grain of waits.
     pub(super) cron: Duration,
 }
@@ -47,23 +50,47 @@ impl Limits {
     fn minds_memory(&self) -> bool {
         self.memory_soft > 0 || self.memory_hard > 0
     }
+}
 
-    /// The time between two looks at the memory.
-    fn memory_period(&self) -> Duration {
-        match self.memory_measure {
-            MemoryMeasure::Rss => self.cron,
-            MemoryMeasure::Pss => self.cron.max(PSS_PERIOD),
+/// What this process holds, as the kernel tells it in a file.
+pub(super) struct Gauge {
+    measure: MemoryMeasure,
+    /// `None` where nobody minds, or the kernel does not tell, as without /proc.
+    file: Option<File>,
+}
+
+impl Gauge {
+    /// Opens the file, which an isolated worker cannot do any more; not where the pool has no limit of memory.
+    pub(super) fn of(pool: &Pool) -> Gauge {
+        let measure = pool.memory_measure;
+        let wanted = pool.memory_soft > 0 || pool.memory_hard > 0;
+        Gauge {
+            measure,
+            file: wanted.then(|| File::open(path(measure)).ok()).flatten(),
         }
     }
 
-    /// What this process holds now in bytes; 0 where no limit is set, or it cannot be told, as without /proc.
-    pub(super) fn memory(&self) -> u64 {
-        let read = match (self.minds_memory(), self.memory_measure) {
-            (false, _) => return 0,
-            (true, MemoryMeasure::Rss) => resident_memory(),
-            (true, MemoryMeasure::Pss) => proportional_memory(),
-        };
-        read.unwrap_or(0)
+    /// In bytes; 0 where it cannot be told.
+    pub(super) fn read(&self) -> u64 {
+        let Some(file) = &self.file else { return 0 };
+        // From the beginning, where the kernel takes the measure anew.
+        let mut text = [0; LONGEST_TEXT];
+        let told = file.read_at(&mut text, 0).ok().and_then(|length| {
+            let text = std::str::from_utf8(text.get(..length)?).ok()?;
+            match self.measure {
+                MemoryMeasure::Rss => resident(text),
+                MemoryMeasure::Pss => pss(text),
+            }
+        });
+        told.unwrap_or(0)
+    }
+
+    /// The shortest time between two readings.
+    fn period(&self, cron: Duration) -> Duration {
+        match self.measure {
+            MemoryMeasure::Rss => cron,
+            MemoryMeasure::Pss => cron.max(PSS_PERIOD),
+        }
     }
 }
 
@@ -73,27 +100,22 @@ pub(super) fn with_jitter(limit: u64) -> u64 {
     limit + RandomState::new().hash_one(limit) % (limit / 10 + 1)
 }
 
-/// Resident memory of this process in bytes (proc_pid_statm(5)).
-fn resident_memory() -> io::Result<u64> {
+fn path(measure: MemoryMeasure) -> &'static str {
+    match measure {
+        MemoryMeasure::Rss => "/proc/self/statm",
+        MemoryMeasure::Pss => "/proc/self/smaps_rollup",
+    }
+}
+
+/// The resident memory of such a text (proc_pid_statm(5)), in bytes.
+fn resident(statm: &str) -> Option<u64> {
     /// The size of a page on every platform that the abi supports.
     const PAGE: u64 = 4096;
-    let statm = fs::read_to_string("/proc/self/statm")?;
-    let pages = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<u64>().ok());
-    pages
-        .map(|pages| pages * PAGE)
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * PAGE)
 }
 
-/// Memory of this process in bytes with shared pages in part (proc_pid_smaps(5)).
-fn proportional_memory() -> io::Result<u64> {
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup")?;
-    pss(&rollup).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-/// The `Pss` of such a text, in bytes.
+/// The memory with shared pages in part (proc_pid_smaps(5)), in bytes.
 fn pss(rollup: &str) -> Option<u64> {
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
@@ -107,8 +129,8 @@ impl Keeper {
         let age = self.shared.started.elapsed();
         let now = Instant::now();
         if limits.minds_memory() && now >= self.memory_due {
-            self.memory_due = now + limits.memory_period();
-            let held = limits.memory();
+            self.memory_due = now + self.shared.memory.period(limits.cron);
+            let held = self.shared.memory.read();
             if limits.memory_hard > 0 && held >= limits.memory_hard {
                 self.report_memory("memory_hard", held, limits.memory_hard);
                 let busy = self.lanes.iter().filter(|lane| lane.is_claimable()).count();
@@ -140,7 +162,7 @@ impl Keeper {
     fn report_memory(&self, which: &str, held: u64, limit: u64) {
         const MIB: u64 = 1024 * 1024;
         let handler = self.shared.handlers.names();
-        let measure = match self.shared.limits.memory_measure {
+        let measure = match self.shared.memory.measure {
             MemoryMeasure::Rss => "rss",
             MemoryMeasure::Pss => "pss",
         };
@@ -188,9 +210,17 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_measured_in_both_ways() {
-        let (rss, pss) = (resident_memory(), proportional_memory());
-        assert!(rss.expect("a Linux system") > 0);
-        assert!(pss.expect("a Linux system") > 0);
+    fn memory_is_measured_in_both_ways_and_each_time_anew() {
+        for measure in [MemoryMeasure::Rss, MemoryMeasure::Pss] {
+            let gauge = Gauge {
+                measure,
+                file: Some(File::open(path(measure)).expect("a Linux system")),
+            };
+            let before = gauge.read();
+            assert!(before > 0);
+            let grown = std::hint::black_box(vec![1_u8; 256 << 20]);
+            assert!(gauge.read() > before + (128 << 20), "{measure:?}");
+            drop(grown);
+        }
     }
 }

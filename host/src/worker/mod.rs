@@ -9,7 +9,7 @@
 //! - [`handlers`]: which handler executes the jobs of which tube,
 //! - [`execute`]: one job, and what becomes of it,
 //! - [`settle`]: telling the queue server, once, and what follows from its answer,
-//! - [`reconnect`]: how long a slot waits for the queue server,
+//! - [`reach`], [`reconnect`]: how a slot gets to the queue server, and how long it waits for it,
 //! - [`recover`]: done jobs whose settlement was lost with a connection,
 //! - [`suspicion`], [`company`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
@@ -31,10 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynccall_client::{
-    connection::{Address, Options},
-    tube::TubeName,
-};
+use asynccall_client::{connection::Options, tube::TubeName};
 
 use crate::{
     exit::Exit,
@@ -42,6 +39,7 @@ use crate::{
         self, Link, Setup, ToMaster, ToWorker, descriptors, job_key::ServerMark, row::Row,
         scoreboard::Scoreboard,
     },
+    isolation::{Needs, hint::Hints},
     observe::log,
     plugin::registry,
     policy,
@@ -62,6 +60,7 @@ mod job;
 mod keeper;
 mod lane;
 mod limits;
+mod reach;
 mod reconnect;
 mod recover;
 mod settle;
@@ -72,15 +71,16 @@ mod watch;
 
 use breaker::Breaker;
 use handlers::Handlers;
-use limits::Limits;
+use limits::{Gauge, Limits};
+use reach::Reach;
 
 /// The longest wait of one reserve. With the time that a reply may take, this is when a silent connection is noticed.
 const LONGEST_RESERVE: Duration = Duration::from_secs(30);
 
 /// What all threads of a worker share. Nothing in it changes but the counters and flags.
 struct Shared {
-    address: Address,
-    /// Of the queue server that the address leads to.
+    reach: Reach,
+    /// Of the queue server.
     server: ServerMark,
     options: Options,
     tubes: tubes::Tubes,
@@ -95,6 +95,9 @@ struct Shared {
     company: company::Company,
     executed: AtomicU64,
     limits: Limits,
+    memory: Gauge,
+    /// What is said of failures that the pool's limits may have caused.
+    hints: Hints,
     breaker: Breaker,
     max_runtime: Duration,
     cancel_grace: Duration,
@@ -220,8 +223,25 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         generation,
         pid: std::process::id(),
     };
+    let log_path = settings.path.clone();
     log::start(settings, Some(identity)).map_err(|error| format!("cannot open the log: {error}"))?;
-    confine::confine(&pool)?;
+    // What is looked up or opened late is so now, where that is still allowed.
+    let address = pool.queue.address().map_err(|error| error.to_string())?;
+    let reach = match pool.isolation.is_given() {
+        true => Reach::by_address(address)?,
+        false => Reach::by_name(address),
+    };
+    let memory = Gauge::of(&pool);
+    let hints = Hints::of(&pool);
+    let copies: Vec<RawFd> = plugins.iter().map(|plugin| plugin.fd).collect();
+    confine::confine(
+        &pool,
+        &Needs {
+            queue: reach.named(),
+            log: log_path.as_deref(),
+            plugins: &copies,
+        },
+    )?;
     keeper::install_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let scoreboard = descriptors::claim(setup.scoreboard)
         .and_then(Scoreboard::open)
@@ -230,10 +250,12 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     let scoreboard: &'static Scoreboard = Box::leak(Box::new(scoreboard));
     fatal::install().map_err(|error| format!("cannot install fatal-signal handlers: {error}"))?;
     let (bell, ears) = bell().map_err(|error| format!("cannot create a pipe: {error}"))?;
-    let registry = registry::open(plugins, host_api::host_api()).map_err(|errors| errors.to_string())?;
-    let handlers = Handlers::create(&registry, &handlers, &handler_configs).map_err(|error| error.full())?;
+    let registry =
+        registry::open(plugins, host_api::host_api()).map_err(|errors| hints.with(errors.to_string()))?;
+    let handlers =
+        Handlers::create(&registry, &handlers, &handler_configs).map_err(|error| hints.with(error.full()))?;
     let shared = Shared {
-        address: pool.queue.address().map_err(|error| error.to_string())?,
+        reach,
         server: ServerMark::of(&pool.queue.to_string()),
         options: Options {
             connect_timeout: pool.queue.connect_timeout,
@@ -255,9 +277,10 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
             max_age: Duration::from_secs(limits::with_jitter(pool.max_age.as_secs())),
             memory_soft: pool.memory_soft * 1024 * 1024,
             memory_hard: pool.memory_hard * 1024 * 1024,
-            memory_measure: pool.memory_measure,
             cron: pool.cron,
         },
+        memory,
+        hints,
         breaker: Breaker::new(pool.breaker, scoreboard, streak),
         max_runtime: pool.max_runtime,
         cancel_grace: pool.cancel_grace,
@@ -266,7 +289,8 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         bell,
     };
     // Last: what it costs is spent on nothing where anything else is wrong.
-    shared.handlers.self_check().map_err(|error| error.full())?;
+    let checked = shared.handlers.self_check();
+    checked.map_err(|error| shared.hints.with(error.full()))?;
     Ok((Arc::new(shared), first_row, pool.slots as usize, ears))
 }
 

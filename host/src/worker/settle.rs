@@ -20,6 +20,7 @@ use tracing::{debug, field::display, info, warn};
 use super::lane::Lane;
 use crate::{
     ipc::row::monotonic_ns,
+    isolation::hint::Hints,
     observe::log,
     policy::{Action, Disposition},
 };
@@ -252,11 +253,15 @@ impl Answer {
     }
 
     /// What a handler answered that began at `started_ns`.
-    pub(super) fn of(outcome: Outcome, started_ns: u64) -> Answer {
+    pub(super) fn of(outcome: Outcome, started_ns: u64, hints: &Hints) -> Answer {
+        let mut error: String = outcome.message.into();
+        if let Some(hint) = hints.to(&error) {
+            error = format!("{error}; hint: {hint}");
+        }
         Answer {
             label: label(outcome.verdict),
             failed: matches!(outcome.verdict, Verdict::FAILED | Verdict::EXCEPTION),
-            error: outcome.message.into(),
+            error,
             result: outcome.result.into(),
             stop_at: None,
             started_ns,

@@ -11,7 +11,7 @@
 use std::{thread, time::Instant};
 
 use asynccall_client::{
-    connection::{Address, Connection, ConnectionError, Options},
+    connection::{Connection, ConnectionError},
     protocol::{Command, JobId, Reply, Verb},
 };
 use tracing::{debug, info, warn};
@@ -90,7 +90,7 @@ pub(super) fn run(lane: &Lane) {
             ConnectionError::Connect { .. } => "cannot reach the queue server, trying again",
             _ => "connection to the queue server lost, connecting again",
         };
-        warn!(server = %shared.address, error = chain(&lost.error), "{what}");
+        warn!(server = %shared.reach.named(), error = chain(&lost.error), "{what}");
         if !shared.is_quiet() || unsettled.is_some() {
             thread::park_timeout(pause);
         }
@@ -111,9 +111,9 @@ fn work(
     body: &mut Vec<u8>,
 ) -> Result<(), Box<Lost>> {
     let shared = &lane.shared;
-    let mut connection = connect(&shared.address, &shared.options, shared)?;
+    let mut connection = connect(shared)?;
     if again {
-        info!(server = %shared.address, "connected again");
+        info!(server = %shared.reach.named(), "connected again");
     }
     if let Some(left) = unsettled.as_ref() {
         recover::recover(lane, &mut connection, left)?;
@@ -129,8 +129,8 @@ fn work(
 /// Connects and watches the pool's tubes.
 ///
 /// In batches: a server that cannot write its answers reads no further commands.
-fn connect(address: &Address, options: &Options, shared: &Shared) -> Result<Connection, ConnectionError> {
-    let mut connection = Connection::connect(address, options)?;
+fn connect(shared: &Shared) -> Result<Connection, ConnectionError> {
+    let mut connection = shared.reach.connect(&shared.options)?;
     let mut commands: Vec<Command<'_>> = shared
         .tubes
         .wire()

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{given, given_alone};
 use crate::config::settings::{SETTINGS, Section};
-use crate::config::{Breaker, Expired, MemoryMeasure, PluginRef, Rlimits};
+use crate::config::{Breaker, Expired, Isolation, MemoryMeasure, Network, PluginRef, Rlimits};
 
 /// Every key of every table, in our spelling.
 const FULL: &str = r#"
@@ -91,6 +91,12 @@ fsize = 22
 [[pool]]
 name = "rest"
 tube = "c"
+
+[pool.isolation]
+read = ["/etc/ssl", "here"]
+write = "/srv/out"
+execute = []
+network = [25, "unix", 587]
 "#;
 
 #[test]
@@ -164,6 +170,20 @@ fn every_key_of_the_file_has_its_field() {
         fsize: Some(22),
     };
     assert_eq!((mail.rlimits, rest.rlimits), (rlimits, Rlimits::default()));
+    let isolation = Isolation {
+        read: Some(vec!["/etc/ssl".into(), "/etc/here".into()]),
+        write: Some(vec!["/srv/out".into()]),
+        execute: Some(Vec::new()),
+        network: Some(Network {
+            ports: vec![25, 587],
+            unix: true,
+            udp: false,
+        }),
+    };
+    assert_eq!(
+        (&mail.isolation, &rest.isolation),
+        (&Isolation::default(), &isolation)
+    );
     // Nothing of the table is missing in the sample above.
     for setting in SETTINGS
         .iter()

@@ -55,6 +55,7 @@ fn the_defaults_are_those_of_the_php_library() {
         (MemoryMeasure::Rss, true)
     );
     assert_eq!(pool.rlimits, Rlimits::default());
+    assert!(!pool.isolation.is_given());
     assert_eq!(
         (config.daemon.daemonize, config.daemon.log_format),
         (false, LogFormat::Text)

@@ -115,6 +115,32 @@ fn without_a_plugin_there_is_nothing_to_run() {
 }
 
 #[test]
+fn what_an_isolation_cannot_mean_is_said_and_what_it_cannot_stand_beside() {
+    let file =
+        "[[pool]]\nno_new_privs = false\n[pool.isolation]\nnetwork = \"of\"\nread = 1\nwrites = \"/\"\n";
+    insta::assert_snapshot!(given("").file(file).problems(), @r#"
+    "#);
+    let file = "[[pool]]\nno_new_privs = false\n[pool.isolation]\nnetwork = \"off\"\n";
+    insta::assert_snapshot!(given("").file(file).problems(), @r#"
+    "#);
+    for (file, closed) in [
+        ("network = \"off\"", false),
+        ("network = 25", false),
+        ("execute = []", true),
+    ] {
+        let config = given("")
+            .file(&format!("[[pool]]\n[pool.isolation]\n{file}\n"))
+            .config();
+        let isolation = &config.pools[0].isolation;
+        assert_eq!(
+            (isolation.is_given(), isolation.closes_files()),
+            (true, closed),
+            "{file}"
+        );
+    }
+}
+
+#[test]
 fn an_unknown_resource_limit_names_the_near_one() {
     let file = "[[pool]]\nrlimit = 1\n[pool.rlimits]\nno_file = 64\ncore = -1\nstack = 1\n";
     insta::assert_snapshot!(given("").file(file).problems(), @"

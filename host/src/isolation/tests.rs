@@ -1,0 +1,61 @@
+//! Threads of the test are isolated in place of workers: landlock and seccomp are a thread's own.
+
+use std::{fs, io, net::UdpSocket, os::fd::AsRawFd, sync::LazyLock, thread};
+
+use super::*;
+use crate::config::Network;
+
+/// What `act` answers on a thread that is isolated.
+fn isolated<T: Send>(isolation: &Isolation, needs: &Needs<'_>, act: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let isolated = scope.spawn(|| {
+            enter(isolation, needs).expect("this kernel can do it");
+            act()
+        });
+        isolated.join().expect("no panic")
+    })
+}
+
+fn needs(plugins: &[RawFd]) -> Needs<'_> {
+    static QUEUE: LazyLock<Address> = LazyLock::new(|| "127.0.0.1".parse().expect("an address"));
+    Needs {
+        queue: &QUEUE,
+        log: None,
+        plugins,
+    }
+}
+
+#[test]
+fn a_copy_of_a_plugin_on_disk_stays_readable_after_it_was_removed() {
+    let closed = Isolation {
+        read: Some(Vec::new()),
+        ..Isolation::default()
+    };
+    let copy = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(copy.path(), "code").expect("it is ours");
+    let (copy, path) = copy.into_parts();
+    path.close().expect("it is removed");
+    let name = format!("/proc/self/fd/{}", copy.as_raw_fd());
+    let denied = isolated(&closed, &needs(&[]), || fs::read(&name));
+    assert_eq!(
+        denied.expect_err("closed").kind(),
+        io::ErrorKind::PermissionDenied
+    );
+    let copies = [copy.as_raw_fd()];
+    assert_eq!(
+        isolated(&closed, &needs(&copies), || fs::read(&name)).expect("open"),
+        b"code"
+    );
+}
+
+#[test]
+fn a_thread_that_is_isolated_isolates_no_other() {
+    let closed = Isolation {
+        network: Some(Network::default()),
+        ..Isolation::default()
+    };
+    let bind = || UdpSocket::bind("127.0.0.1:0").map(drop);
+    let denied = isolated(&closed, &needs(&[]), bind).expect_err("closed");
+    assert_eq!(denied.raw_os_error(), Some(nix::libc::EACCES));
+    bind().expect("the test's own thread is not isolated");
+}
