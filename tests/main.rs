@@ -20,6 +20,7 @@ mod exec;
 mod handlers_by_tube;
 mod handover;
 mod http;
+mod isolation;
 mod lifecycle;
 mod limits;
 mod logs;

@@ -17,11 +17,12 @@ use serde_json::Value;
 use super::skip;
 
 /// The packages whose libraries the tests load.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "zoo-diary",
     "zoo-echo",
     "zoo-loud",
     "zoo-pair",
+    "zoo-prowler",
     "zoo-stillborn",
     "asynccall-exec",
     "asynccall-http",

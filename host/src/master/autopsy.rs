@@ -21,10 +21,13 @@ use super::{
     children::{self, Id},
     processes::Process,
 };
-use crate::ipc::{
-    job_key::ServerMark,
-    row::{Activity, Counts, Row, State},
-    suspects::{Sentence, Suspect},
+use crate::{
+    ipc::{
+        job_key::ServerMark,
+        row::{Activity, Counts, Row, State},
+        suspects::{Sentence, Suspect},
+    },
+    isolation::hint::Hints,
 };
 
 /// How many workers a job of a handler that no pool has any more may take down.
@@ -71,9 +74,19 @@ impl Master {
             _ => "ended",
         };
         process.said.clone().unwrap_or_else(|| match &process.last_line {
-            Some(line) => format!("the worker {how}: {ended}\n  its last line: {line}"),
+            Some(line) => {
+                let hint = self.hint(process).map(|hint| format!("\n  hint: {hint}"));
+                let hint = hint.unwrap_or_default();
+                format!("the worker {how}: {ended}\n  its last line: {line}{hint}")
+            }
             None => format!("the worker {how}: {ended}"),
         })
+    }
+
+    /// What its pool's limits may have to do with the last words of a dead worker.
+    fn hint(&self, process: &Process) -> Option<String> {
+        let pool = self.generations.get(&process.generation)?.pool(&process.pool)?;
+        Hints::of(pool).to(process.last_line.as_deref()?)
     }
 
     /// Logs the jobs that a dead worker left behind, and blames the one that took it down.
@@ -203,6 +216,7 @@ impl Master {
             ended,
             deaths,
             output = said,
+            hint = self.hint(process),
             "{verdict}"
         );
         let certificate = Certificate {

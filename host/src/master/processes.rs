@@ -76,6 +76,13 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// Remembers the last line. Rust's own advice that follows its last words says nothing of why it ended.
+    fn wrote(&mut self, line: String) {
+        if !line.starts_with("note: run with `RUST_BACKTRACE=") {
+            self.last_line = Some(line);
+        }
+    }
+
     fn kill(&mut self) {
         if self.exit.is_none() {
             self.killed = true;
@@ -408,7 +415,7 @@ impl Master {
                 pid = process.pid,
                 output = line
             );
-            process.last_line = Some(line.to_owned());
+            process.wrote(line.to_owned());
         }
     }
 
@@ -422,7 +429,7 @@ impl Master {
                     pid = process.pid,
                     output = line
                 );
-                process.last_line = Some(line);
+                process.wrote(line);
             }
             let reason = self.account(id, &process);
             self.processes.give_back(process.rows.clone());

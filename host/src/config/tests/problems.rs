@@ -119,10 +119,14 @@ fn what_an_isolation_cannot_mean_is_said_and_what_it_cannot_stand_beside() {
     let file =
         "[[pool]]\nno_new_privs = false\n[pool.isolation]\nnetwork = \"of\"\nread = 1\nwrites = \"/\"\n";
     insta::assert_snapshot!(given("").file(file).problems(), @r#"
+    /etc/host.toml:4: `pool.isolation.network`: found `"of"`, wanted `off`, or a list of TCP ports, `unix` and `udp`; hint: did you mean `off`?
+    /etc/host.toml:5: `pool.isolation.read`: found `1`, wanted a path or a list of paths
+    /etc/host.toml:6: `pool.isolation.writes`: unknown key; hint: did you mean `write`?
     "#);
     let file = "[[pool]]\nno_new_privs = false\n[pool.isolation]\nnetwork = \"off\"\n";
-    insta::assert_snapshot!(given("").file(file).problems(), @r#"
-    "#);
+    insta::assert_snapshot!(given("").file(file).problems(), @"
+    /etc/host.toml:2: `pool.no_new_privs`: found `false`, wanted `true`, as the pool has an `isolation`; hint: the kernel isolates nobody who may gain privileges
+    ");
     for (file, closed) in [
         ("network = \"off\"", false),
         ("network = 25", false),
