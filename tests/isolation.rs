@@ -203,6 +203,25 @@ fn ports_udp_and_unix_sockets_are_open_where_they_are_declared() {
 }
 
 #[test]
+fn a_name_is_resolved_where_its_files_are_open_and_its_failure_tells_of_the_isolation() {
+    let Some(queue) = server() else { return };
+    let connect = json!({"connect": format!("localhost:{}", queue.port())});
+    let files = "read = [\"/etc/hosts\", \"/etc/nsswitch.conf\"]\nnetwork = \"off\"";
+    let daemon = prowling(&queue, files).start();
+    allowed(&queue, &daemon, connect.clone());
+    drop(daemon);
+    let daemon = prowling(&queue, ALL_CLOSED).start();
+    let line = end(&queue, &daemon, &connect);
+    for part in [
+        "outcome=failed",
+        "failed to lookup address",
+        "; hint: the pool's `isolation`",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[test]
 fn the_master_and_other_pools_are_not_isolated() {
     let Some(queue) = server() else { return };
     let config = "[[pool]]\nname = \"closed\"\ntubes = \"t\"\n[pool.isolation]\nread = []\nnetwork = \"off\"\n\
