@@ -12,7 +12,7 @@ use asynccall_client::protocol::JobState;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Beanstalkd, Daemon, Host, Sink, eventually, plugin,
+    Beanstalkd, Daemon, Host, Sink, eventually, have, plugin,
     plugins::{library, other_echo},
     skip,
 };
@@ -158,7 +158,7 @@ fn a_closed_network_leaves_tcp_to_the_queue_server_and_nothing_else() {
         &daemon,
         json!({"fast_open": format!("127.0.0.1:{}", queue.port())}),
     );
-    denied(&queue, &daemon, json!({"listen": true}));
+    denied(&queue, &daemon, json!("listen"));
     denied(&queue, &daemon, json!({"unix": socket}));
     // UDP, ICMP, raw IP, SCTP and MPTCP, netlink, packets and virtual machines (socket(2)).
     for socket in [
@@ -199,7 +199,7 @@ fn ports_udp_and_unix_sockets_are_open_where_they_are_declared() {
         "{line}"
     );
     denied(&queue, &daemon, json!({"socket": [2, 2, 1]}));
-    denied(&queue, &daemon, json!({"listen": true}));
+    denied(&queue, &daemon, json!("listen"));
 }
 
 #[test]
@@ -374,6 +374,41 @@ fn programs_that_a_handler_starts_are_isolated_as_well() {
         line.contains("; hint: the pool's `isolation` may deny it: "),
         "{line}"
     );
+}
+
+/// Ends with an error that names the first call which is not denied: a ring (io_uring_setup(2)), and the socket and the
+/// two messages of the x32 ABI.
+const WAYS_AROUND: &str = r#"
+import ctypes, errno, platform, sys
+libc = ctypes.CDLL(None, use_errno=True)
+X32, FAST_OPEN = 0x40000000, 0x20000000
+calls = [(425, 8, 0, 0, 0)]
+if platform.machine() == "x86_64":
+    calls += [(X32 | 41, 2, 2, 0, 0), (X32 | 518, 0, 0, FAST_OPEN, 0), (X32 | 538, 0, 0, 0, FAST_OPEN)]
+for call in calls:
+    libc.syscall(*[ctypes.c_long(number) for number in call])
+    if ctypes.get_errno() != errno.EACCES:
+        sys.exit(f"{call} got {errno.errorcode.get(ctypes.get_errno())}")
+"#;
+
+#[test]
+fn the_ways_around_a_closed_network_are_closed_too() {
+    let Some(queue) = server() else { return };
+    if !have(
+        "/usr/bin/python3",
+        &["-c", "import ctypes"],
+        "Debian: apt-get install python3",
+    ) {
+        return;
+    }
+    let host = Host::new(&queue).plugin("exec");
+    let script = host.directory().write("job.py", WAYS_AROUND);
+    let exec = format!("[handler.exec]\ncommand = [\"/usr/bin/python3\", {script:?}]\nmode = \"oneshot\"\n");
+    let config = format!("[[pool]]\ntubes = \"t\"\n[pool.isolation]\nnetwork = \"off\"\n{exec}");
+    let daemon = host.config(&config).start();
+    let job = queue.put("t", "1");
+    let line = daemon.wait_for_line(&[&format!("job={job} "), "settled="]);
+    assert!(line.contains("outcome=done"), "{line}");
 }
 
 #[test]

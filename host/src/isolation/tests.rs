@@ -1,6 +1,15 @@
 //! Threads of the test are isolated in place of workers: landlock and seccomp are a thread's own.
 
-use std::{fs, io, net::UdpSocket, os::fd::AsRawFd, sync::LazyLock, thread};
+use std::{
+    fs, io,
+    net::UdpSocket,
+    os::{
+        fd::AsRawFd,
+        unix::net::{UnixDatagram, UnixStream},
+    },
+    sync::LazyLock,
+    thread,
+};
 
 use super::*;
 use crate::config::Network;
@@ -58,4 +67,17 @@ fn a_thread_that_is_isolated_isolates_no_other() {
     let denied = isolated(&closed, &needs(&[]), bind).expect_err("closed");
     assert_eq!(denied.raw_os_error(), Some(nix::libc::EACCES));
     bind().expect("the test's own thread is not isolated");
+}
+
+#[test]
+fn a_pair_of_sockets_leads_nowhere_else() {
+    let closed = Isolation {
+        network: Some(Network::default()),
+        ..Isolation::default()
+    };
+    let pairs = || (UnixStream::pair().map(drop), UnixDatagram::pair().map(drop));
+    let (stream, datagrams) = isolated(&closed, &needs(&[]), pairs);
+    stream.expect("one end of it never leads anywhere but to the other");
+    let denied = datagrams.expect_err("it could be sent to any socket");
+    assert_eq!(denied.raw_os_error(), Some(nix::libc::EACCES));
 }

@@ -2,7 +2,7 @@
 //!
 //! A payload is a map with one of: `read`, `list`, `write`, `execute` (a path each), `remove` (a path), `connect` and
 //! `fast_open` (an address with its port), `unix` (the path of a socket), `socket` (the numbers of a family, a type and
-//! a protocol), `listen` (anything) and `allocate_mib`.
+//! a protocol) and `allocate_mib`; or it is the word `listen`.
 //!
 //! Its configuration may name a file that it reads when it is made, and one that it reads when it checks itself.
 
@@ -45,7 +45,7 @@ enum Errand {
     FastOpen(SocketAddr),
     Unix(PathBuf),
     Socket(i32, i32, i32),
-    Listen(Value),
+    Listen,
     AllocateMib(usize),
 }
 
@@ -80,7 +80,7 @@ impl Handler for Prowler {
                 let made = Socket::new(family.into(), kind.into(), protocol.map(Protocol::from));
                 tried("make", "a socket", made)?;
             }
-            Errand::Listen(_) => tried("listen", "anywhere", listen())?,
+            Errand::Listen => tried("listen", "anywhere", listen())?,
             // Filled, so that it is resident.
             Errand::AllocateMib(mib) => drop(std::hint::black_box(vec![1_u8; mib << 20])),
         }
