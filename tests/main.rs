@@ -20,6 +20,7 @@ mod exec;
 mod handlers_by_tube;
 mod handover;
 mod http;
+mod isolated_workers;
 mod isolation;
 mod lifecycle;
 mod limits;

@@ -47,6 +47,19 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// Those of a pool, for one worker of it.
+    pub(super) fn of(pool: &Pool) -> Limits {
+        const MIB: u64 = 1024 * 1024;
+        Limits {
+            max_request: with_jitter(pool.max_request),
+            min_lifetime: pool.min_lifetime,
+            max_age: Duration::from_secs(with_jitter(pool.max_age.as_secs())),
+            memory_soft: pool.memory_soft * MIB,
+            memory_hard: pool.memory_hard * MIB,
+            cron: pool.cron,
+        }
+    }
+
     fn minds_memory(&self) -> bool {
         self.memory_soft > 0 || self.memory_hard > 0
     }
@@ -95,7 +108,7 @@ impl Gauge {
 }
 
 /// Up to a tenth more, so that workers which began together are not replaced together.
-pub(super) fn with_jitter(limit: u64) -> u64 {
+fn with_jitter(limit: u64) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     limit + RandomState::new().hash_one(limit) % (limit / 10 + 1)
 }

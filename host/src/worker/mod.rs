@@ -24,6 +24,7 @@
 use std::{
     io::{self, Write},
     os::{fd::RawFd, unix::net::UnixStream},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
@@ -34,6 +35,7 @@ use std::{
 use asynccall_client::{connection::Options, tube::TubeName};
 
 use crate::{
+    config::Pool,
     exit::Exit,
     ipc::{
         self, Link, Setup, ToMaster, ToWorker, descriptors, job_key::ServerMark, row::Row,
@@ -41,7 +43,7 @@ use crate::{
     },
     isolation::{Needs, hint::Hints},
     observe::log,
-    plugin::registry,
+    plugin::{StagedRef, registry},
     policy,
     title::WorkerTitle,
 };
@@ -225,23 +227,10 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     };
     let log_path = settings.path.clone();
     log::start(settings, Some(identity)).map_err(|error| format!("cannot open the log: {error}"))?;
-    // What is looked up or opened late is so now, where that is still allowed.
-    let address = pool.queue.address().map_err(|error| error.to_string())?;
-    let reach = match pool.isolation.is_given() {
-        true => Reach::by_address(address)?,
-        false => Reach::by_name(address),
-    };
+    // Opened while that is still allowed.
     let memory = Gauge::of(&pool);
+    let reach = confine(&pool, &plugins, log_path.as_deref())?;
     let hints = Hints::of(&pool);
-    let copies: Vec<RawFd> = plugins.iter().map(|plugin| plugin.fd).collect();
-    confine::confine(
-        &pool,
-        &Needs {
-            queue: reach.named(),
-            log: log_path.as_deref(),
-            plugins: &copies,
-        },
-    )?;
     keeper::install_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let scoreboard = descriptors::claim(setup.scoreboard)
         .and_then(Scoreboard::open)
@@ -271,14 +260,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         quiet: AtomicBool::new(false),
         company: company::Company::default(),
         executed: AtomicU64::new(0),
-        limits: Limits {
-            max_request: limits::with_jitter(pool.max_request),
-            min_lifetime: pool.min_lifetime,
-            max_age: Duration::from_secs(limits::with_jitter(pool.max_age.as_secs())),
-            memory_soft: pool.memory_soft * 1024 * 1024,
-            memory_hard: pool.memory_hard * 1024 * 1024,
-            cron: pool.cron,
-        },
+        limits: Limits::of(&pool),
         memory,
         hints,
         breaker: Breaker::new(pool.breaker, scoreboard, streak),
@@ -292,6 +274,23 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     let checked = shared.handlers.self_check();
     checked.map_err(|error| shared.hints.with(error.full()))?;
     Ok((Arc::new(shared), first_row, pool.slots as usize, ears))
+}
+
+/// Gives up what the pool denies its workers, and answers with how the queue server is reached from then on.
+fn confine(pool: &Pool, plugins: &[StagedRef], log: Option<&Path>) -> Result<Reach, String> {
+    let address = pool.queue.address().map_err(|error| error.to_string())?;
+    let reach = match pool.isolation.is_given() {
+        true => Reach::by_address(address)?,
+        false => Reach::by_name(address),
+    };
+    let copies: Vec<RawFd> = plugins.iter().map(|plugin| plugin.fd).collect();
+    let needs = Needs {
+        queue: reach.named(),
+        log,
+        plugins: &copies,
+    };
+    confine::confine(pool, &needs)?;
+    Ok(reach)
 }
 
 /// How long one reserve waits.
