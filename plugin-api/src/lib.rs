@@ -61,6 +61,8 @@
 //! serde = { version = "1", features = ["derive"] }
 //! ```
 //!
+//! `asynccall-host plugin new NAME` writes such a crate, with tests and a configuration to try it with.
+//!
 //! Neither `unsafe` nor the types of the binary interface appear in an author's crate: `#![forbid(unsafe_code)]` holds.
 //!
 //! # Outcomes
