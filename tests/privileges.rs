@@ -11,10 +11,14 @@ use std::{
 };
 
 use nix::unistd::{User, geteuid};
+use serde_json::json;
 
-use crate::support::{
-    Beanstalkd, Daemon, Ended, Host, eventually, installed::copy_program, plugin, plugins::daemon_binary,
-    skip,
+use crate::{
+    isolation::{ALL_CLOSED, allowed, denied, isolates},
+    support::{
+        Beanstalkd, Daemon, Ended, Host, eventually, installed::copy_program, plugin, plugins::daemon_binary,
+        skip,
+    },
 };
 
 /// A user that every system has and that owns nothing of these tests.
@@ -282,4 +286,17 @@ fn settings_that_the_user_cannot_read_are_noticed_at_the_start_and_not_at_the_fi
     exit 66
     error: `--config`: cannot be read: `DIR/host.toml`: Permission denied (os error 13)
     ");
+}
+
+#[test]
+fn who_is_no_root_isolates_its_workers_as_well() {
+    if user().is_none() || !isolates() {
+        return;
+    }
+    let Some(queue) = Beanstalkd::start() else { return };
+    let host = with_plugin(Host::new(&queue), "prowler");
+    let config = format!("[[pool]]\n[pool.isolation]\n{ALL_CLOSED}\n");
+    let daemon = host.config(&config).start();
+    denied(&queue, &daemon, json!({"read": "/etc/passwd"}));
+    allowed(&queue, &daemon, json!({"read": "/dev/null"}));
 }

@@ -229,7 +229,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     log::start(settings, Some(identity)).map_err(|error| format!("cannot open the log: {error}"))?;
     // Opened while that is still allowed.
     let memory = Gauge::of(&pool);
-    let reach = confine(&pool, &plugins, log_path.as_deref())?;
+    let reach = give_up(&pool, &plugins, log_path.as_deref())?;
     let hints = Hints::of(&pool);
     keeper::install_signals().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let scoreboard = descriptors::claim(setup.scoreboard)
@@ -277,7 +277,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
 }
 
 /// Gives up what the pool denies its workers, and answers with how the queue server is reached from then on.
-fn confine(pool: &Pool, plugins: &[StagedRef], log: Option<&Path>) -> Result<Reach, String> {
+fn give_up(pool: &Pool, plugins: &[StagedRef], log: Option<&Path>) -> Result<Reach, String> {
     let address = pool.queue.address().map_err(|error| error.to_string())?;
     let reach = match pool.isolation.is_given() {
         true => Reach::by_address(address)?,
