@@ -332,7 +332,7 @@ fn force_sync_takes_handler_and_configuration_from_the_file() {
         "--force-sync",
     ];
     insta::assert_snapshot!(run(&host, &queue, &words), @"
-    exit 78
+    exit 1
     error: handler `echo` failed its self-check: there is nobody to answer to
     ");
 }

@@ -6,11 +6,12 @@ use std::{
     path::Path,
 };
 
+use asynccall_abi::{ABI_MAJOR, ABI_MINOR};
 use serde_json::Value;
 
 use crate::support::{Ended, Host, own_name, plugin, plugins::library};
 
-/// Runs it with these words; hashes, which every build changes, become `HASH`.
+/// Runs it with these words; hashes, which every build changes, become `HASH`, and the abi is `A.B`.
 #[track_caller]
 fn list(host: &Host, words: &[&str]) -> String {
     let mut all = vec!["plugin", "list"];
@@ -21,6 +22,7 @@ fn list(host: &Host, words: &[&str]) -> String {
 fn without_hashes(ended: &Ended) -> String {
     let is_hash = |word: &str| word.len() == 12 && word.chars().all(|c| c.is_ascii_hexdigit());
     let text = ended.to_string().replace(&format!("`{}`", own_name()), "`OWNER`");
+    let text = text.replace(&format!(" {ABI_MAJOR}.{ABI_MINOR} "), " A.B ");
     let words = text.split(' ').map(|word| match is_hash(word) {
         true => "HASH________",
         false => word,
@@ -55,12 +57,12 @@ fn every_file_of_the_search_path_has_a_row_and_its_reason() {
     insta::assert_snapshot!(list(&host, &["-c", config]), @r#"
     exit 0
     NAME      VERSION  ABI  HANDLERS    HASH          VETTED  LOAD  PATH
-    zoo-pair  0.1.0    1.1  left,right  HASH________  yes     yes   DIR/names/libpair.so
-    zoo-echo  0.1.0    1.1  echo        HASH________  yes     yes   DIR/drop/libecho.so
+    zoo-pair  0.1.0    A.B  left,right  HASH________  yes     yes   DIR/names/libpair.so
+    zoo-echo  0.1.0    A.B  echo        HASH________  yes     yes   DIR/drop/libecho.so
     -         -        -    -           -             no      yes   DIR/drop/libtext.so
       libtext.so is not a shared library: it does not begin with the ELF magic
         hint: a plugin is the `lib<name>.so` that cargo builds of a crate with crate-type = ["cdylib"]
-    zoo-loud  0.1.0    1.1  loud        HASH________  no      no    DIR/names/libloud.so
+    zoo-loud  0.1.0    A.B  loud        HASH________  no      no    DIR/names/libloud.so
       refusing plugin libloud.so: `DIR/names/libloud.so` (mode 0666, owner `OWNER`) can be written by everybody
         hint: run `chmod o-w DIR/names/libloud.so`, or accept the risk with `--allow-unsafe-plugins`
     problem: cannot find plugin `pear`: no `libpear.so` in `DIR/names`
@@ -70,12 +72,12 @@ fn every_file_of_the_search_path_has_a_row_and_its_reason() {
     insta::assert_snapshot!(list(&host, &["-c", config, "--allow-unsafe-plugins"]), @r#"
     exit 0
     NAME      VERSION  ABI  HANDLERS    HASH          VETTED  LOAD  PATH
-    zoo-pair  0.1.0    1.1  left,right  HASH________  yes     yes   DIR/names/libpair.so
-    zoo-echo  0.1.0    1.1  echo        HASH________  yes     yes   DIR/drop/libecho.so
+    zoo-pair  0.1.0    A.B  left,right  HASH________  yes     yes   DIR/names/libpair.so
+    zoo-echo  0.1.0    A.B  echo        HASH________  yes     yes   DIR/drop/libecho.so
     -         -        -    -           -             no      yes   DIR/drop/libtext.so
       libtext.so is not a shared library: it does not begin with the ELF magic
         hint: a plugin is the `lib<name>.so` that cargo builds of a crate with crate-type = ["cdylib"]
-    zoo-loud  0.1.0    1.1  loud        HASH________  unsafe  no    DIR/names/libloud.so
+    zoo-loud  0.1.0    A.B  loud        HASH________  unsafe  no    DIR/names/libloud.so
       warning: loading UNSAFE plugin libloud.so, as `--allow-unsafe-plugins` says: `DIR/names/libloud.so` (mode 0666, owner `OWNER`) can be written by everybody; mend it with `chmod o-w DIR/names/libloud.so`
     problem: cannot find plugin `pear`: no `libpear.so` in `DIR/names`
       hint: did you mean `pair`?

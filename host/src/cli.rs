@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use call::Call;
-pub use flags::{Flags, Producer, Search, Target};
-pub use plugin::{List, Lock, New, Plugin};
+pub use flags::{Flags, Producer, Search, Target, Trial};
+pub use plugin::{Check, List, Lock, New, Plugin, Run};
 
 /// Below the options of a run.
 const AFTER_HELP: &str = "Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and \
@@ -63,7 +63,10 @@ pub enum Command {
     Plugin(Plugin),
     /// Be a worker of the master at the other end of this descriptor
     #[command(hide = true)]
-    Worker(Worker),
+    Worker(Linked),
+    /// Try a handler for the parent at the other end of this descriptor
+    #[command(hide = true)]
+    Trial(Linked),
 }
 
 /// `reload`.
@@ -131,10 +134,10 @@ pub enum Input {
     File(PathBuf),
 }
 
-/// `worker`: internal, started by the master only.
+/// `worker` and `trial`: internal, started by another process of this binary only.
 #[derive(Debug, Clone, PartialEq, Args)]
-pub struct Worker {
-    /// Descriptor of the link to the master
+pub struct Linked {
+    /// Descriptor of the link to that process
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(RawFd).range(0..))]
     pub link_fd: RawFd,
 }

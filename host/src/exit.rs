@@ -16,6 +16,14 @@ pub enum Exit {
     Failed = 1,
     /// No daemon holds the pid file.
     NotRunning = 3,
+    /// A handler that was tried wants another try of its job.
+    Retry = 10,
+    /// A handler that was tried wants its job to be buried.
+    Bury = 11,
+    /// A handler that was tried panicked or raised an exception.
+    Exception = 12,
+    /// A plugin that was tried ended its process, or fell silent in it.
+    Crashed = 13,
     /// The command line is wrong.
     Usage = 64,
     /// What was given to read is not what it should be.
@@ -38,10 +46,14 @@ pub enum Exit {
 
 impl Exit {
     /// Every code, in ascending order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Ok,
         Self::Failed,
         Self::NotRunning,
+        Self::Retry,
+        Self::Bury,
+        Self::Exception,
+        Self::Crashed,
         Self::Usage,
         Self::BadData,
         Self::NoInput,
@@ -72,9 +84,15 @@ impl Exit {
         match self {
             Self::Ok => "done",
             Self::Failed => {
-                "tried and failed: a reload was refused, no generation became ready, the daemon did not end in time, a handler that `call --force-sync` ran failed, or nobody knows whether `call` put a job"
+                "tried and failed: a reload was refused, no generation became ready, the daemon did not end in time, a handler that `call --force-sync` or `plugin run` ran failed, a plugin did not pass `plugin check`, or nobody knows whether `call` put a job"
             }
             Self::NotRunning => "no daemon holds the pid file",
+            Self::Retry => "`plugin run`: the handler wants another try of the job",
+            Self::Bury => "`plugin run`: the handler wants the job to be buried",
+            Self::Exception => "`plugin run`: the handler panicked or raised an exception",
+            Self::Crashed => {
+                "`plugin check`, `plugin run`: the plugin ended its process, or gave no answer in time"
+            }
             Self::Usage => "the command line is wrong",
             Self::BadData => "the input is no job body, or one that the queue server does not take",
             Self::NoInput => "a configuration file, plugin or input file is missing or unusable",

@@ -15,6 +15,7 @@
 //! - [`master`]: the supervisor,
 //! - [`local`]: a handler in the process of whoever calls it,
 //! - [`scaffold`]: the crate of a new plugin,
+//! - [`trial`]: a handler in a child of whoever tries it,
 //! - [`control`]: how commands talk to a running master,
 //! - [`title`]: what `ps` shows of a process,
 //! - [`observe`]: log lines and status.
@@ -38,4 +39,5 @@ pub mod plugin;
 pub mod policy;
 pub mod scaffold;
 mod title;
+pub mod trial;
 pub mod worker;

@@ -1,4 +1,5 @@
-//! A handler in the process of whoever calls it: what `forceSync` runs instead of putting a job.
+//! A handler in the process of whoever calls it: what `forceSync` runs instead of putting a job, and what the child of a
+//! [`crate::trial`] runs.
 //!
 //! The same plugin files, vetted and copied as for a worker, and the same handler; but no queue, no retry, no limit on
 //! the time, and no process of its own: a handler that takes its process down takes the caller's.
@@ -12,14 +13,15 @@ use asynccall_abi::{
         std_types::{RResult, RSlice, RStr, RString},
     },
     job::{RawJob, RawJob_TO, UNKNOWN},
-    outcome::Verdict,
+    outcome::{Outcome, Verdict},
 };
 use asynccall_client::producer::{LocalFailure, LocalFailureKind};
 use serde_json::Value;
 
 use crate::{
+    exit::Exit,
     plugin::{
-        PluginError, PluginErrors,
+        PluginError, PluginErrors, StagedRef,
         library::Handler,
         registry::{self, Request},
         view::LazyView,
@@ -27,11 +29,30 @@ use crate::{
     worker::host_api::host_api,
 };
 
-/// A handler that was loaded into this process, for messages of one tube.
+/// A handler that was loaded into this process.
 #[derive(Debug)]
 pub struct Runner {
     handler: Handler,
-    tube: String,
+}
+
+/// Where a message is said to come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its tube.
+    pub tube: String,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+}
+
+/// What a [`Runner`] has behind it on its way up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The plugins are loaded.
+    Loaded,
+    /// The handler is made.
+    Created,
+    /// The handler has checked itself.
+    Checked,
 }
 
 /// Why no handler could be loaded.
@@ -45,7 +66,7 @@ pub enum LoadError {
 
 impl Runner {
     /// Loads plugins and makes a handler of theirs: the one that is named, or the only one. `config` answers with
-    /// the configuration of the handler of that name. Messages will be said to be of `tube`.
+    /// the configuration of the handler of that name.
     ///
     /// What is loaded stays for the life of the process, also where this fails half way.
     ///
@@ -55,7 +76,6 @@ impl Runner {
         plugins: &Request,
         handler: Option<&str>,
         config: impl FnOnce(&str) -> Value,
-        tube: &str,
     ) -> Result<Runner, LoadError> {
         let catalog = registry::stage_all(plugins).map_err(LoadError::Plugins)?;
         let name = catalog
@@ -67,28 +87,51 @@ impl Runner {
         // The copies stay open: the dynamic linker knows a library by the number of its descriptor, which must never
         // stand for another one.
         mem::forget(catalog);
-        let registry = registry::open(copies, host_api()).map_err(LoadError::Plugins)?;
-        let handler = registry
-            .create(&name, &config(&name))
-            .map_err(LoadError::Handler)?;
-        handler.self_check().map_err(LoadError::Handler)?;
-        let tube = tube.to_owned();
-        Ok(Runner { handler, tube })
+        Runner::start(copies, &name, &config(&name), |_| {})
     }
 
-    /// Runs the handler on a message, to its end; its result is a JSON document, empty where it has none.
+    /// Loads staged plugins, makes a handler of theirs and has it check itself; `reached` hears of each step.
+    ///
+    /// The copies' descriptors stay open for the life of the process, and so does what is loaded.
+    ///
+    /// # Errors
+    /// Anything for which a worker would not start.
+    pub fn start(
+        copies: Vec<StagedRef>,
+        handler: &str,
+        config: &Value,
+        mut reached: impl FnMut(Step),
+    ) -> Result<Runner, LoadError> {
+        let registry = registry::open(copies, host_api()).map_err(LoadError::Plugins)?;
+        reached(Step::Loaded);
+        let handler = registry.create(handler, config).map_err(LoadError::Handler)?;
+        reached(Step::Created);
+        handler.self_check().map_err(LoadError::Handler)?;
+        reached(Step::Checked);
+        Ok(Runner { handler })
+    }
+
+    /// Runs the handler on a message, to its end.
+    pub fn execute(&self, body: &[u8], origin: &Origin) -> Outcome {
+        let job = LocalJob {
+            body,
+            origin,
+            view: LazyView::of(body),
+        };
+        self.handler
+            .execute(RawJob_TO::from_ptr(RRef::new(&job), TD_Opaque))
+    }
+
+    /// The same for a first attempt; the result is a JSON document, empty where the handler has none.
     ///
     /// # Errors
     /// Any other ending than done. Nothing is tried again.
-    pub fn run(&self, body: &[u8]) -> Result<Vec<u8>, LocalFailure> {
-        let job = LocalJob {
-            body,
-            tube: &self.tube,
-            view: LazyView::of(body),
+    pub fn run(&self, body: &[u8], tube: &str) -> Result<Vec<u8>, LocalFailure> {
+        let origin = Origin {
+            tube: tube.to_owned(),
+            attempt: 1,
         };
-        let outcome = self
-            .handler
-            .execute(RawJob_TO::from_ptr(RRef::new(&job), TD_Opaque));
+        let outcome = self.execute(body, &origin);
         let kind = match outcome.verdict {
             Verdict::DONE => return Ok(outcome.result.into()),
             Verdict::FAILED => LocalFailureKind::Failed,
@@ -101,6 +144,20 @@ impl Runner {
             kind,
             message: outcome.message.into(),
         })
+    }
+}
+
+impl LoadError {
+    /// How a command ends that met it. A handler that was understood and cannot work has failed; it is not the
+    /// configuration that is wrong.
+    pub fn exit(&self) -> Exit {
+        match self {
+            LoadError::Plugins(_) => Exit::NoInput,
+            LoadError::Handler(
+                PluginError::Create { .. } | PluginError::SelfCheck { .. } | PluginError::Panicked { .. },
+            ) => Exit::Failed,
+            LoadError::Handler(_) => Exit::Config,
+        }
     }
 }
 
@@ -118,7 +175,7 @@ impl std::error::Error for LoadError {}
 /// A message as it is lent to a handler: a job that no queue server has.
 struct LocalJob<'a> {
     body: &'a [u8],
-    tube: &'a str,
+    origin: &'a Origin,
     view: LazyView<'a>,
 }
 
@@ -136,11 +193,11 @@ impl RawJob for LocalJob<'_> {
     }
 
     fn tube(&self) -> RStr<'_> {
-        self.tube.into()
+        self.origin.tube.as_str().into()
     }
 
     fn attempt(&self) -> u32 {
-        1
+        self.origin.attempt
     }
 
     fn remaining_ms(&self) -> u64 {

@@ -13,7 +13,7 @@ use asynccall_host::{
     control::Request,
     exit::Exit,
     master::Failure,
-    worker,
+    trial, worker,
 };
 
 fn main() -> ExitCode {
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     };
     let ended = match command {
         Command::Worker(arguments) => return worker::run(arguments.link_fd).into(),
+        Command::Trial(arguments) => return trial::run(arguments.link_fd).into(),
         Command::Run(flags) => commands::run(flags, false, warn, finish_start),
         Command::Start(flags) => commands::run(flags, true, warn, finish_start),
         Command::Check(flags) => commands::check(flags),
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         Command::Status(status) => commands::status(status.target, status.json),
         Command::Call(call) => commands::call(*call),
         Command::Payload(Payload::Decode { file }) => commands::decode_payload(file),
-        Command::Plugin(plugin) => commands::plugin(plugin),
+        Command::Plugin(plugin) => commands::plugin(plugin, print),
     };
     match ended {
         Ok(text) => {

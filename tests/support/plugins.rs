@@ -20,6 +20,7 @@ use super::skip;
 const PACKAGES: [&str; 10] = [
     "zoo-diary",
     "zoo-echo",
+    "zoo-landmine",
     "zoo-loud",
     "zoo-pair",
     "zoo-prowler",

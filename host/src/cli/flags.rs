@@ -31,6 +31,18 @@ const OF_SEARCH: &[&str] = &[
     "require-sha256",
     "plugins-lock",
 ];
+/// The flags that say how one plugin is found, refused, configured and tried.
+const OF_TRIAL: &[&str] = &[
+    "config",
+    "handler-config",
+    "plugin-dir",
+    "allow-unsafe-plugins",
+    "require-sha256",
+    "plugins-lock",
+    "start-timeout",
+    "log-format",
+    "log-level",
+];
 
 /// The setting flags of one command line, by flag name without dashes: the texts in the order in which they were
 /// typed. A switch typed without a value is `true`.
@@ -100,6 +112,10 @@ pub struct Producer(pub Flags);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Search(pub Flags);
 
+/// How one plugin is found, refused, configured and tried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trial(pub Flags);
+
 /// Has `$name` take the flags of `$list` alone.
 macro_rules! takes {
     ($name:ident, $list:ident) => {
@@ -133,6 +149,7 @@ macro_rules! takes {
 takes!(Target, OF_TARGET);
 takes!(Producer, OF_PRODUCER);
 takes!(Search, OF_SEARCH);
+takes!(Trial, OF_TRIAL);
 
 fn argument(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Search;
+use super::{Input, Search, Trial, input_file};
 
 /// `plugin …`.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -15,6 +15,10 @@ pub enum Plugin {
     List(List),
     /// Write the lock file: agree to the plugins that a start would load, as they are now
     Lock(Lock),
+    /// Check a plugin, and whether its handlers come up, each in a process of its own
+    Check(Check),
+    /// Run a handler on a job without a queue, in a process of its own
+    Run(Box<Run>),
 }
 
 /// `plugin new`.
@@ -47,4 +51,52 @@ pub struct Lock {
     /// Where plugins are searched, and where the lock file lies.
     #[command(flatten)]
     pub search: Search,
+}
+
+/// `plugin check`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Check {
+    /// The plugin: a path, or a name looked up in `[plugins] dirs` and the drop-in directories
+    #[arg(value_name = "FILE|NAME")]
+    pub plugin: String,
+    /// Only this handler [default: all of the plugin's]
+    #[arg(long, value_name = "NAME")]
+    pub handler: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How it is found, configured and tried.
+    #[command(flatten)]
+    pub settings: Trial,
+}
+
+/// `plugin run`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Run {
+    /// The plugin: a path, or a name looked up in `[plugins] dirs` and the drop-in directories
+    #[arg(value_name = "FILE|NAME")]
+    pub plugin: String,
+    /// The handler [default: the plugin's only one]
+    pub handler: Option<String>,
+    /// File with the job's body; `-`: standard input [default: the body `null`]
+    #[arg(long, value_name = "FILE", value_parser = input_file)]
+    pub body: Option<Input>,
+    /// Run the job this many times, one after the other
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Seconds that each run may take [default: without limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub timeout: Option<u32>,
+    /// Tube that the job is said to be from
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub tube: String,
+    /// Attempt that it is said to be
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempt: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How the plugin is found, configured and tried.
+    #[command(flatten)]
+    pub settings: Trial,
 }

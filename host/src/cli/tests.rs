@@ -3,8 +3,8 @@
 use clap::CommandFactory;
 
 use super::{
-    Command, Flags, Input, List, Lock, New, Payload, Plugin, Reload, Search, Status, Target, Typed, Worker,
-    parse,
+    Command, Flags, Input, Linked, List, Lock, New, Payload, Plugin, Reload, Search, Status, Target, Trial,
+    Typed, parse,
 };
 use crate::config::settings::SETTINGS;
 
@@ -173,12 +173,48 @@ fn a_new_plugin_has_a_name_and_may_have_a_kind_and_a_path() {
 }
 
 #[test]
-fn the_worker_command_is_hidden() {
+fn a_trial_names_a_plugin_and_may_leave_out_the_rest() {
+    let Command::Plugin(Plugin::Run(run)) = typed("plugin run ./libx.so") else {
+        panic!("not a run")
+    };
+    assert_eq!((run.plugin.as_str(), run.handler.as_deref()), ("./libx.so", None));
+    assert_eq!((run.body, run.repeat, run.attempt), (None, 1, 1));
+    assert_eq!((run.tube.as_str(), run.timeout), ("default", None));
+    let Command::Plugin(Plugin::Run(run)) = typed("plugin run x left --body - --repeat 7 -c a.toml") else {
+        panic!("not a run")
+    };
+    assert_eq!(
+        (run.handler.as_deref(), run.body),
+        (Some("left"), Some(Input::Stdin))
+    );
+    assert_eq!(
+        (run.repeat, run.settings),
+        (7, Trial(flags(&[("config", "a.toml")])))
+    );
+    let Command::Plugin(Plugin::Check(check)) = typed("plugin check x --handler left --start-timeout 1")
+    else {
+        panic!("not a check")
+    };
+    assert_eq!(check.handler.as_deref(), Some("left"));
+    assert_eq!(check.settings, Trial(flags(&[("start-timeout", "1")])));
+    for line in [
+        "plugin run",
+        "plugin check",
+        "plugin run x --repeat 0",
+        "plugin run x --timeout 0",
+    ] {
+        refused(line);
+    }
+}
+
+#[test]
+fn the_internal_commands_are_hidden() {
     assert_eq!(
         typed("worker --link-fd 5"),
-        Command::Worker(Worker { link_fd: 5 })
+        Command::Worker(Linked { link_fd: 5 })
     );
-    assert!(!refused("--help").contains("worker  "));
+    assert_eq!(typed("trial --link-fd 5"), Command::Trial(Linked { link_fd: 5 }));
+    assert!(!refused("--help").contains("worker  ") && !refused("--help").contains("trial  "));
     assert!(refused("worker --link-fd -5").contains("-5"));
 }
 

@@ -16,7 +16,7 @@ use crate::{
     cli,
     config::{self, Config, Pool, Purpose},
     exit::Exit,
-    local::{LoadError, Runner},
+    local::Runner,
     master::{Failure, generation},
     observe::{line::chain, log},
 };
@@ -74,7 +74,8 @@ fn put_message(
         // What is wrong with the call is said before a plugin is loaded for it.
         call.prepare(now(), encoding).map_err(|error| invalid(&error))?;
         let runner = runner(typed, config, destination)?;
-        client = client.with_local(move |body| runner.run(body));
+        let tube = destination.tube.clone();
+        client = client.with_local(move |body| runner.run(body, &tube));
     }
     match client.call(&call) {
         Ok(Called::Put(ids)) => Ok(inserted(&ids, typed.json)),
@@ -223,13 +224,8 @@ fn runner(typed: &cli::Call, config: &Config, destination: &Destination<'_>) -> 
             .clone()
     };
     let request = generation::request(config);
-    Runner::load(&request, handler.or(of_pool), configured, &destination.tube).map_err(|error| {
-        let exit = match error {
-            LoadError::Plugins(_) => Exit::NoInput,
-            LoadError::Handler(_) => Exit::Config,
-        };
-        Failure::new(exit, error.to_string())
-    })
+    Runner::load(&request, handler.or(of_pool), configured)
+        .map_err(|error| Failure::new(error.exit(), error.to_string()))
 }
 
 fn inserted(ids: &[JobId], as_json: bool) -> String {

@@ -9,10 +9,10 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
         unix::{ffi::OsStrExt, net::UnixStream, process::CommandExt},
     },
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use nix::{
@@ -32,30 +32,51 @@ use crate::{config::settings::VARIABLE_PREFIX, title};
 /// master's group do not reach it. `inherited` keep their numbers in it; its standard output and
 /// error go to `output`. The child is reaped with all others, by number.
 pub fn spawn(inherited: &[BorrowedFd<'_>], output: File) -> io::Result<(u32, UnixStream)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut passed: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
-    passed.push(theirs.as_raw_fd());
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = of_this_binary("worker");
     command
         .arg0(title::room_for_worker())
-        .arg("worker")
-        .arg("--link-fd")
-        .arg(theirs.as_raw_fd().to_string())
-        .env_remove(notify::VARIABLE)
-        .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
         .process_group(0);
-    // Its settings come over the link; other variables are its handler's business.
+    let (child, link) = start_linked(command, inherited)?;
+    Ok((child.id(), link))
+}
+
+/// Starts the child of a [`crate::trial`], and returns it with the parent's end of the link.
+///
+/// `inherited` keep their numbers in it. It does not outlive the thread that starts it, and a terminal's ^C reaches
+/// it too; all that it prints goes to standard error.
+pub(crate) fn spawn_trial(inherited: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream)> {
+    let mut command = of_this_binary("trial");
+    command.stdout(io::stderr().as_fd().try_clone_to_owned()?);
+    follow_to_the_end(&mut command);
+    start_linked(command, inherited)
+}
+
+/// This binary with a hidden command, in the environment of a handler: its settings come over a link, and other
+/// variables are the handler's business.
+fn of_this_binary(word: &str) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg(word)
+        .env_remove(notify::VARIABLE)
+        .stdin(Stdio::null());
     for (name, _) in
         env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(VARIABLE_PREFIX.as_bytes()))
     {
         command.env_remove(name);
     }
+    command
+}
+
+/// Starts a child that inherits these descriptors and its end of a link, which `--link-fd` names.
+fn start_linked(mut command: Command, inherited: &[BorrowedFd<'_>]) -> io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut passed: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
+    passed.push(theirs.as_raw_fd());
+    command.arg("--link-fd").arg(theirs.as_raw_fd().to_string());
     pass_on(&mut command, passed);
-    let child = command.spawn()?;
-    drop(theirs);
-    Ok((child.id(), ours))
+    Ok((command.spawn()?, ours))
 }
 
 /// Starts a child that only looks at what it inherits, and that does not outlive this process. Answers with its pid.
@@ -64,11 +85,16 @@ pub fn spawn(inherited: &[BorrowedFd<'_>], output: File) -> io::Result<(u32, Uni
 pub(super) fn spawn_to_inspect(mut command: Command, inherited: Vec<RawFd>) -> io::Result<u32> {
     command.process_group(0);
     // Before the descriptors are passed on, of which a child that was left alone would keep workers from noticing.
+    follow_to_the_end(&mut command);
+    pass_on(&mut command, inherited);
+    Ok(command.spawn()?.id())
+}
+
+/// Has the kernel kill a child when the thread that started it ends.
+fn follow_to_the_end(command: &mut Command) {
     let follow = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
     // SAFETY: between fork and exec the closure calls nothing but prctl, and allocates nothing.
     unsafe { command.pre_exec(follow) };
-    pass_on(&mut command, inherited);
-    Ok(command.spawn()?.id())
 }
 
 /// Lets a child inherit descriptors that are open when it is spawned, and no signal that this process holds.

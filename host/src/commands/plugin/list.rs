@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::List,
-    exit::Exit,
     master::{Failure, generation},
     plugin::{
         PluginError, PluginInfo,
@@ -22,13 +21,12 @@ const TITLES: [&str; 8] = [
 
 /// `plugin list`: a table, below each of its rows what the plugin is refused for.
 pub(super) fn list(typed: List) -> Result<String, Failure> {
-    let config = super::settings(typed.search)?;
+    let config = super::settings(typed.search.0)?;
     let survey = survey(&generation::request(&config));
     if !typed.json {
         return Ok(table(&survey));
     }
-    serde_json::to_string_pretty(&document(&survey))
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot print the list: {error}")))
+    super::pretty(&document(&survey))
 }
 
 fn table(survey: &Survey) -> String {
@@ -121,23 +119,15 @@ fn document(survey: &Survey) -> Value {
     json!({ "plugins": plugins, "problems": problems, "warnings": warnings })
 }
 
-/// One file. What is only known of a plugin is `null` where it is none.
+/// One file.
 fn entry(found: &Found) -> Value {
     let faults: Vec<String> = found.faults.iter().map(PluginError::full).collect();
     let tolerated: Vec<String> = found.tolerated.iter().map(ToString::to_string).collect();
-    let info = found.info.as_deref();
-    let manifest = info.map(|info| &info.manifest);
-    json!({
-        "path": found.path.display().to_string(),
-        "load": found.load,
-        "vetted": vetted(found),
-        "refused": faults,
-        "warnings": tolerated,
-        "sha256": info.map(|info| &info.sha256),
-        "name": manifest.map(|manifest| &manifest.name),
-        "version": manifest.map(|manifest| &manifest.version),
-        "abi": manifest.map(|manifest| manifest.abi),
-        "toolchain": manifest.map(|manifest| &manifest.toolchain),
-        "handlers": manifest.map(|manifest| &manifest.handlers),
-    })
+    let mut entry = super::identity(found.info.as_deref());
+    entry.insert("path".to_owned(), json!(found.path.display().to_string()));
+    entry.insert("load".to_owned(), Value::Bool(found.load));
+    entry.insert("vetted".to_owned(), json!(vetted(found)));
+    entry.insert("refused".to_owned(), json!(faults));
+    entry.insert("warnings".to_owned(), json!(tolerated));
+    Value::Object(entry)
 }

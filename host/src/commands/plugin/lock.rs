@@ -18,7 +18,7 @@ use crate::{
 ///
 /// What a start would refuse for another reason is not agreed to, and then nothing is written.
 pub(super) fn lock(typed: cli::Lock) -> Result<String, Failure> {
-    let config = super::settings(typed.search)?;
+    let config = super::settings(typed.search.0)?;
     let Some(path) = config.plugins.lock.clone() else {
         let text = "found no place for the lock file, wanted `--plugins-lock FILE`, or a configuration file beside which it lies";
         return Err(Failure::new(Exit::Usage, text));
