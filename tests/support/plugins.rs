@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::skip;
 
 /// The packages whose libraries the tests load.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: &[&str] = &[
     "zoo-diary",
     "zoo-echo",
     "zoo-landmine",
@@ -44,7 +44,7 @@ pub(crate) fn plugin(name: &str) -> PathBuf {
         // The other build first: what cargo leaves at the end is the ordinary one.
         let other = collect("other", &build(cargo(), &["zoo-echo"], &[("ECHO_TAG", "other")]));
         assert!(other.join("libecho.so").exists(), "cargo has built libecho.so");
-        collect("plugins", &build(cargo(), &PACKAGES, &[]))
+        collect("plugins", &build(cargo(), PACKAGES, &[]))
     });
     directory.join(library(name))
 }
