@@ -28,6 +28,14 @@ fn lock(host: &Host) -> String {
     without_hashes(host.run_bare(&["plugin", "lock", "-c", config]))
 }
 
+/// What the search path holds.
+#[track_caller]
+fn list(host: &Host) -> String {
+    let config = host.path("host.toml");
+    let words = ["plugin", "list", "-c", config.to_str().expect("a path")];
+    host.run_bare(&words).succeeded()
+}
+
 /// Puts the other build in the place of `echo`.
 fn install_other(host: &Host) {
     let new = host
@@ -68,6 +76,9 @@ fn only_what_was_locked_starts() {
     error: cannot read lock file `DIR/plugins.lock`: no such file
       hint: `asynccall-host plugin lock` writes it, for the plugins as they are
     ");
+    let listed = list(&host);
+    let refused = " no      yes   DIR/libecho.so\n  refusing plugin libecho.so: lock file `DIR/plugins.lock` cannot be used\n";
+    assert!(listed.contains(refused), "{listed}");
     insta::assert_snapshot!(lock(&host), @"
     exit 0
     new libecho.so: zoo-echo 0.1.0, sha256 HASH1
@@ -82,10 +93,7 @@ fn only_what_was_locked_starts() {
     error: refusing plugin libecho.so: `DIR/libecho.so` has sha256 HASH1, lock file `DIR/plugins.lock` wants HASH2
       hint: if `DIR/libecho.so` is what it should be, agree to it with `asynccall-host plugin lock`
     ");
-    let config = host.path("host.toml");
-    let listed = host
-        .run_bare(&["plugin", "list", "-c", config.to_str().expect("a path")])
-        .succeeded();
+    let listed = list(&host);
     assert!(
         listed.contains(" no      yes   DIR/libecho.so\n  refusing plugin libecho.so: "),
         "{listed}"

@@ -1,8 +1,14 @@
 //! `plugin run`: one job without a queue, in a process of its own.
 
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Host, plugin};
+use crate::support::{Ended, Host, plugin, processes};
 
 /// Runs a handler of a built plugin on a body.
 #[track_caller]
@@ -96,6 +102,27 @@ fn a_handler_that_ends_or_keeps_the_process_is_told_and_the_command_lives() {
     took     TIME
     error: the plugin ended its process with SIGSEGV after everything was done
     ");
+}
+
+#[test]
+fn the_process_of_a_handler_does_not_outlive_the_command() {
+    let host = Host::unconnected();
+    let file = plugin("echo");
+    let body = host.directory().write("body", r#"{"until_cancelled": true}"#);
+    let words = ["plugin", "run", "--log-level=debug"].map(OsStr::new);
+    let mut command = host.bare_command(&[]);
+    command.args(words).arg(file).arg("--body").arg(body);
+    let mut command = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let stderr = command.stderr.take().expect("it is ours");
+    let mut line = String::new();
+    BufReader::new(stderr).read_line(&mut line).expect("it is text");
+    assert!(line.contains(" echo"), "the handler has begun: {line}");
+    let [child] = processes::children(command.id())[..] else {
+        panic!("one child")
+    };
+    command.kill().expect("it is ours");
+    command.wait().expect("it is ours");
+    processes::wait_until_gone(child);
 }
 
 #[test]
