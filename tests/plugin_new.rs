@@ -18,10 +18,10 @@ fn commands(printed: &str) -> Vec<&str> {
 fn take_the_first_steps(author: &mut Author, name: &str, flags: &[&str]) {
     let printed = author.begin(&[&[name], flags].concat());
     let commands = commands(&printed);
-    assert_eq!(commands.len(), 7, "{printed}");
+    assert_eq!(commands.len(), 8, "{printed}");
     for line in commands {
         match line.strip_prefix("cat ") {
-            Some(file) => author.wait_for_file(file, &format!("Hello from {name}.\n")),
+            Some(file) => author.wait_for_file(file, &format!("Hello from {name}.\n").repeat(2)),
             None => drop(author.run(line)),
         }
     }
@@ -39,7 +39,7 @@ fn a_new_plugin_does_its_first_jobs_by_the_commands_that_are_printed_and_those_o
     fs::remove_file(author.path("target/texts.txt")).expect("the handler has written it");
 
     let readme = fs::read_to_string(author.path("README.md")).expect("there is a README");
-    assert_eq!(author.follow(&readme), 10, "{readme}");
+    assert_eq!(author.follow(&readme), 11, "{readme}");
     author.wait_for_other_terminals();
 }
 

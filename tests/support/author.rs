@@ -142,9 +142,9 @@ impl Author {
         eventually(&format!("`{line}` shows {shown:?}"), || {
             let output = self.prepared("sh").args(["-c", &line]).output().expect("a shell");
             let text = text(&output.stdout);
-            let found = shown
-                .iter()
-                .all(|wanted| text.lines().any(|line| line == *wanted));
+            // In this order, with whatever else between them.
+            let mut lines = text.lines();
+            let found = shown.iter().all(|wanted| lines.any(|line| line == *wanted));
             found.then_some(())
         });
     }

@@ -35,11 +35,12 @@ fn next(name: &Name) -> String {
     format!(
         "wrote `{package}`: its handler `{handler}` in src/lib.rs appends the text of each job to a file
 
-test it and build it:
+test it, build it, and run it on a job that no queue server has:
 
   cd {package}
   cargo test
   cargo build
+  asynccall-host plugin run target/debug/lib{handler}.so --body job.json -c asynccall-host.toml
 
 with a beanstalkd on its usual port, run it:
 
