@@ -3,105 +3,21 @@
 //! What was released lies in `tests/fixtures/abi`. The hosts here are the daemon and `plugin-api/abi/examples/loader.rs`.
 //! Minors that do not exist yet are tested beside the abi itself.
 
+mod released;
+
 use std::{
-    ffi::OsStr,
-    fs::{self, Permissions},
     io::Write,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use crate::support::{Beanstalkd, Host, plugin, plugins, skip};
-
-/// A plugin and a host, as they were when the minor was released.
-struct Released {
-    /// As `1.0`.
-    version: String,
-    minor: u16,
-    plugin: PathBuf,
-    loader: PathBuf,
-}
-
-/// Every released minor; none, said aloud, where the files cannot run.
-#[track_caller]
-fn released() -> Vec<Released> {
-    if !cfg!(all(
-        target_os = "linux",
-        target_arch = "x86_64",
-        target_env = "gnu"
-    )) {
-        skip("the released plugins are for x86_64 Linux with glibc");
-        return Vec::new();
-    }
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/abi");
-    let entries = fs::read_dir(directory).expect("the fixtures are there");
-    let directories = entries
-        .map(|entry| entry.expect("the fixtures can be listed").path())
-        .filter(|path| path.is_dir());
-    let released: Vec<_> = directories
-        .map(|directory| {
-            let version = file_name(&directory).to_owned();
-            let minor = version.strip_prefix("1.").and_then(|minor| minor.parse().ok());
-            Released {
-                minor: minor.expect("a directory has the name of its minor"),
-                version,
-                plugin: unpacked(&directory, "libecho.so"),
-                loader: unpacked(&directory, "loader"),
-            }
-        })
-        .collect();
-    assert!(released.iter().any(|released| released.minor == 0));
-    released
-}
-
-impl Released {
-    /// Whether plugin and loader know progress and self-checks.
-    fn has_progress_and_self_check(&self) -> bool {
-        self.minor >= 1
-    }
-
-    /// Whether plugin and loader know ticks, shutdown, metrics, jobs put by handlers, and schemas.
-    fn has_ticks_metrics_and_puts(&self) -> bool {
-        self.minor >= 2
-    }
-}
-
-fn file_name(path: &Path) -> &str {
-    path.file_name()
-        .and_then(OsStr::to_str)
-        .expect("our names are text")
-}
-
-/// Unpacks a fixture into a directory of this process's own, where nobody else changes it.
-#[track_caller]
-fn unpacked(directory: &Path, name: &str) -> PathBuf {
-    let packed = fs::File::open(directory.join(format!("{name}.gz"))).expect("the fixture is there");
-    // Every system that can build this has gzip; a crate for two files would be more.
-    let output = Command::new("gzip")
-        .arg("-dc")
-        .stdin(packed)
-        .output()
-        .expect("gzip can be started");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let to = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("released")
-        .join(file_name(directory));
-    fs::create_dir_all(&to).expect("a directory");
-    let path = to.join(name);
-    let thread = std::thread::current().id();
-    let temporary = to.join(format!("{name}.{}.{thread:?}", std::process::id()));
-    fs::write(&temporary, output.stdout).expect("the file is written");
-    fs::set_permissions(&temporary, Permissions::from_mode(0o755)).expect("it is ours");
-    fs::rename(&temporary, &path).expect("the file is put in place");
-    path
-}
+use crate::support::{
+    Beanstalkd, Host, plugin,
+    plugins::{self, BUILDS, Toolchain},
+};
+use released::{Released, released};
 
 /// Has plugins run one job each, all in one process of this host. One answer per plugin.
 #[track_caller]
@@ -346,20 +262,37 @@ fn the_daemon_runs_a_plugin_of_every_released_minor() {
     }
 }
 
-#[test]
-fn plugins_of_another_toolchain_run_in_todays_host_in_either_profile() {
-    for profile in ["dev", "release"] {
-        let Some(foreign) = plugins::foreign_echo_in(profile) else {
-            return;
-        };
-        let ours = plugin("echo");
+/// Runs every build of this toolchain's `echo`, beside the ordinary one, in the hosts of today and of every released minor.
+#[track_caller]
+fn assert_runs_everywhere(toolchain: &Toolchain) {
+    let ordinary = plugin("echo");
+    let loaders = released().into_iter().map(|released| released.loader);
+    let loaders: Vec<_> = loaders.chain([plugins::loader()]).collect();
+    for how in &BUILDS {
+        let built = toolchain.echo(how);
         let asked = [
-            (foreign.as_path(), "echo", CONFIG),
-            (ours.as_path(), "echo", CONFIG),
+            (built.as_path(), "echo", CONFIG),
+            (ordinary.as_path(), "echo", CONFIG),
         ];
-        for answer in run(&plugins::loader(), BODY, &asked) {
-            assert_echoed(&answer, BODY);
+        for loader in &loaders {
+            for answer in run(loader, BODY, &asked) {
+                assert_echoed(&answer, BODY);
+            }
         }
+        let panicked = run_one(&plugins::loader(), r#"{"panic":"on purpose"}"#, &built, "{}");
+        assert_eq!(panicked["verdict"], 4, "{}: {panicked}", how.name);
+    }
+}
+
+#[test]
+fn plugins_run_in_every_host_whichever_profile_built_them_also_with_link_time_optimisation() {
+    assert_runs_everywhere(&Toolchain::Own);
+}
+
+#[test]
+fn plugins_of_another_toolchain_run_in_every_host_whichever_profile_built_them() {
+    if let Some(foreign) = Toolchain::other() {
+        assert_runs_everywhere(&foreign);
     }
 }
 

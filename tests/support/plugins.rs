@@ -9,7 +9,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use serde_json::Value;
@@ -60,31 +60,92 @@ pub(crate) fn other_echo() -> PathBuf {
 /// `echo`, built by another toolchain and in the release profile; `None`, said aloud, where none is installed.
 #[track_caller]
 pub(crate) fn foreign_echo() -> Option<PathBuf> {
-    foreign_echo_in("release")
+    let foreign = Toolchain::other()?;
+    Some(foreign.echo(&BUILDS[1]))
 }
 
-/// The same in the profile `dev` or `release`.
-#[track_caller]
-pub(crate) fn foreign_echo_in(profile: &str) -> Option<PathBuf> {
-    let Some(toolchain) = other_toolchain() else {
-        skip("no second Rust toolchain is installed (`rustup toolchain install nightly`)");
-        return None;
-    };
-    let mut cargo = Command::new("rustup");
-    cargo.args(["run", &toolchain, "cargo", "build", "--profile", profile]);
-    cargo.arg("--target-dir").arg(target().0.join("foreign"));
-    // What the running cargo has set is meant for its own toolchain.
-    for variable in [
-        "CARGO",
-        "RUSTC",
-        "RUSTDOC",
-        "RUSTUP_TOOLCHAIN",
-        "CARGO_TARGET_DIR",
-    ] {
-        cargo.env_remove(variable);
+/// A way to build a plugin.
+pub(crate) struct Build {
+    /// Also the name of the directory that the tests keep the library in.
+    pub(crate) name: &'static str,
+    profile: &'static str,
+    environment: &'static [(&'static str, &'static str)],
+}
+
+/// The ways in which authors build their plugins. The second is the release profile as it is.
+pub(crate) const BUILDS: [Build; 3] = [
+    Build {
+        name: "dev",
+        profile: "dev",
+        environment: &[],
+    },
+    Build {
+        name: "release",
+        profile: "release",
+        environment: &[],
+    },
+    Build {
+        name: "lto",
+        profile: "release",
+        environment: &[
+            ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+            ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+        ],
+    },
+];
+
+/// A Rust toolchain.
+pub(crate) enum Toolchain {
+    /// The one of these tests.
+    Own,
+    /// Another, by its name in rustup.
+    Other(String),
+}
+
+impl Toolchain {
+    /// One that is not the one of these tests; `None`, said aloud, where none is installed.
+    #[track_caller]
+    pub(crate) fn other() -> Option<Toolchain> {
+        let name = other_toolchain();
+        if name.is_none() {
+            skip("no second Rust toolchain is installed (`rustup toolchain install nightly`)");
+        }
+        name.map(Toolchain::Other)
     }
-    let directory = format!("foreign-{profile}");
-    Some(collect(&directory, &build(cargo, &["zoo-echo"], &[])).join("libecho.so"))
+
+    /// `echo`, built by this toolchain in this way.
+    #[track_caller]
+    pub(crate) fn echo(&self, how: &Build) -> PathBuf {
+        // All ways of a toolchain leave their library at the same place, and the ordinary build of this one does so too.
+        plugin("echo");
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut cargo, directory, name) = match self {
+            Toolchain::Own => {
+                let cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
+                (cargo, target().0.to_owned(), "own")
+            }
+            Toolchain::Other(toolchain) => {
+                let mut rustup = Command::new("rustup");
+                rustup.args(["run", toolchain, "cargo"]);
+                // What the running cargo has set is meant for its own toolchain.
+                for variable in [
+                    "CARGO",
+                    "RUSTC",
+                    "RUSTDOC",
+                    "RUSTUP_TOOLCHAIN",
+                    "CARGO_TARGET_DIR",
+                ] {
+                    rustup.env_remove(variable);
+                }
+                (rustup, target().0.join("foreign"), "foreign")
+            }
+        };
+        cargo.args(["build", "--profile", how.profile]);
+        cargo.arg("--target-dir").arg(directory);
+        let libraries = build(cargo, &["zoo-echo"], how.environment);
+        collect(&format!("{name}-{}", how.name), &libraries).join("libecho.so")
+    }
 }
 
 /// The smallest host, `plugin-api/abi/examples/loader.rs`.
