@@ -357,7 +357,7 @@ pub struct Daemon {
     pub group: Option<String>,
     /// How long a worker may take to load its plugins and make its handlers. Written in seconds.
     pub start_timeout: Duration,
-    /// How long running jobs may take to end at stop. Written in seconds.
+    /// How long running jobs may take to end at stop, and handlers to say goodbye when a worker leaves. Written in seconds.
     pub grace: Duration,
     /// The log file; `None`: standard error.
     pub log_path: Option<PathBuf>,

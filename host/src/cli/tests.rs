@@ -308,7 +308,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --user <NAME>               become this user for good when pid file and log are made; only root can
           --group <NAME>              become this group, instead of the user's own
           --start-timeout <N>         how long a worker may take to load its plugins, make its handler and have it check itself [default: 60 s]
-          --grace <N>                 how long running jobs may take to end at stop [default: 30 s]
+          --grace <N>                 how long running jobs may take to end at stop, and handlers to say goodbye when a worker leaves [default: 30 s]
           --log-path <FILE>           log to this file instead of standard error
           --log-format <WORD>         form of a log line: text, json, php [default: text]
           --log-level <LEVEL>         off, error, warn, info, debug or trace; by target as `info,mailer=debug` [default: info]

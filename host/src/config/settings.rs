@@ -348,7 +348,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting::new(Daemon, "start_timeout", Duration { unit: Seconds, min: 1, max: DAY }, "60",
         "how long a worker may take to load its plugins, make its handler and have it check itself").flag("start-timeout"),
     Setting::new(Daemon, "grace", Duration { unit: Seconds, min: 0, max: DAY }, "30",
-        "how long running jobs may take to end at stop").flag("grace"),
+        "how long running jobs may take to end at stop, and handlers to say goodbye when a worker leaves").flag("grace"),
     Setting::new(Daemon, "log_path", Path, "", "log to this file instead of standard error")
         .flag("log-path").php("logPath"),
     Setting::new(Daemon, "log_format", OneOf(&["text", "json", "php"]), "text", "form of a log line").flag("log-format"),

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Write},
     os::{fd::RawFd, unix::net::UnixStream},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ pub mod suspects;
 ///
 /// A worker is started from the binary that its master executes. Only a master that was restarted with another
 /// binary may have workers of another version.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Everything that a worker needs to know, sent once as the first message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +52,8 @@ pub struct Setup {
     pub first_row: usize,
     /// The scoreboard's streak of the pool; nothing where its failures are not counted.
     pub streak: Option<usize>,
+    /// How long its handlers may take for their last ticks and their goodbye.
+    pub grace: Duration,
     /// Where and how it logs.
     pub log: observe::log::Settings,
 }

@@ -37,6 +37,7 @@ pub struct Row {
     progress: AtomicU64,
     tube: AtomicU32,
     pub(super) fault: AtomicU32,
+    pub(super) apart: AtomicU32,
     deleted: AtomicU32,
     pub(super) worker: AtomicU64,
     done: AtomicU64,
@@ -192,6 +193,13 @@ impl Row {
         &self.fault
     }
 
+    /// Where a thread that takes the worker down apart from its jobs leaves its mark: no job is at fault then.
+    ///
+    /// That of a worker's first row counts for all of them.
+    pub fn apart(&self) -> &AtomicU32 {
+        &self.apart
+    }
+
     fn write(&self, change: impl FnOnce()) {
         // It never goes back, or a reader could take two writings for none. A writer that died in the
         // middle has left it odd, and the next one ends what that one began.
@@ -270,6 +278,7 @@ impl Row {
     /// Called by the master, when the last owner is dead and the next one not yet started.
     pub(super) fn clear(&self, worker: u64) {
         self.fault.store(0, Ordering::Relaxed);
+        self.apart.store(0, Ordering::Relaxed);
         self.worker.store(worker, Ordering::Relaxed);
         self.write(|| {
             self.state.store(State::Free as u32, Ordering::Relaxed);

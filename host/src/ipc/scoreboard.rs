@@ -196,7 +196,7 @@ impl Scoreboard {
         all.filter(move |(index, mark)| *index != own && mark.load(Ordering::Acquire) == job)
     }
 
-    /// Whether the row's worker died of a signal that another slot of it had raised.
+    /// Whether the row's worker died of a signal that another slot of it had raised, or apart from its jobs.
     pub fn is_bystander(&self, index: usize) -> bool {
         let Some(row) = self
             .row(index)
@@ -208,7 +208,8 @@ impl Scoreboard {
         let lent = self.memory().high_water.load(Ordering::Acquire) as usize;
         let sibling = |other: &&Row| other.worker.load(Ordering::Relaxed) == worker;
         let mut siblings = self.memory().rows.iter().take(lent).filter(sibling);
-        siblings.any(|sibling| sibling.fault.load(Ordering::Acquire) != 0)
+        let marked = |mark: &AtomicU32| mark.load(Ordering::Acquire) != 0;
+        siblings.any(|sibling| marked(&sibling.fault) || marked(&sibling.apart))
     }
 }
 
@@ -217,7 +218,7 @@ impl Scoreboard {
 pub enum Predecessor {
     /// It died with its job, overran its time, or lost its connection.
     Unfinished,
-    /// It died because of another slot of its worker: the job is not to blame.
+    /// It died because of another slot of its worker, or apart from jobs: the job is not to blame.
     Bystander,
 }
 

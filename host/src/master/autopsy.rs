@@ -60,12 +60,17 @@ impl Master {
             nr, generation, pid, ..
         } = *process;
         let jobs = counts.executed;
+        let apart = self.died_apart(process);
         if let Some(said) = &process.said {
             error!(worker = nr, "gen" = generation, pid, error = said, "cannot start");
-        } else if orderly || process.killed {
+        } else if process.killed || (orderly && !apart) {
             info!(worker = nr, "gen" = generation, pid, jobs, "gone");
         } else {
-            error!(worker = nr, "gen" = generation, pid, ended, jobs, "died");
+            let what = match apart {
+                true => "died of what a handler did apart from jobs",
+                false => "died",
+            };
+            error!(worker = nr, "gen" = generation, pid, ended, jobs, "{what}");
         }
         self.account_for_jobs(id, process, &ended, orderly);
         let worker = self.children.worker(id);
@@ -81,6 +86,12 @@ impl Master {
             }
             None => format!("the worker {how}: {ended}"),
         })
+    }
+
+    /// Whether it was a tick or a goodbye of a handler that took the worker down.
+    fn died_apart(&self, process: &Process) -> bool {
+        let mut rows = self.processes.rows(process);
+        rows.any(|row| row.apart().load(Ordering::Acquire) != 0)
     }
 
     /// What its pool's limits may have to do with the last words of a dead worker.
@@ -114,14 +125,19 @@ impl Master {
         let running: Vec<Victim> = left.iter().copied().filter_map(victim).collect();
         // Told to leave, it left: only a handler that ends the process unasked is to blame.
         let was_told = process.killed || (orderly && self.stopping.is_some());
-        let Blame { suspects, proven } = blame(if was_told { &[] } else { &running });
-        if !was_told && running.iter().any(|victim| !victim.deleted) {
+        let apart = self.died_apart(process);
+        let Blame { suspects, proven } = blame(if was_told || apart { &[] } else { &running });
+        if !was_told && (apart || running.iter().any(|victim| !victim.deleted)) {
             let tube = match suspects.as_slice() {
                 [only] => scoreboard.row(*only).and_then(|row| row.activity().tube),
                 _ => None,
             };
             let handler = process.assignment.handler(tube);
-            let whose = handler.map_or_else(|| "it".to_owned(), |name| format!("handler `{name}`"));
+            let whose = match (handler, apart) {
+                (_, true) => "what a handler did apart from jobs".to_owned(),
+                (Some(name), _) => format!("handler `{name}`"),
+                (None, _) => "it".to_owned(),
+            };
             self.on_handler_crash(id, process, &format!("{whose} took its worker down: {ended}"));
         }
         for index in left {

@@ -179,6 +179,7 @@ impl Processes {
             scoreboard: std::os::fd::AsRawFd::as_raw_fd(&self.scoreboard.as_fd()),
             first_row: rows.start,
             streak,
+            grace: generation.config.daemon.grace,
             log: self.log.clone(),
         };
         let started = outputs.open(id).and_then(|output| {

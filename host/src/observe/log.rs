@@ -72,6 +72,13 @@ pub struct JobIdentity {
     pub data: Option<Arc<str>>,
 }
 
+/// What a thread is at.
+enum Subject {
+    Job(JobIdentity),
+    /// A handler of that name does something apart from jobs.
+    Handler(Arc<str>),
+}
+
 struct Log {
     settings: Settings,
     targets: Targets,
@@ -87,7 +94,7 @@ struct Sink {
 static LOG: OnceLock<Log> = OnceLock::new();
 
 thread_local! {
-    static JOB: RefCell<Option<JobIdentity>> = const { RefCell::new(None) };
+    static SUBJECT: RefCell<Option<Subject>> = const { RefCell::new(None) };
 }
 
 /// Starts logging in this process. Called once; a second call is an error.
@@ -176,13 +183,18 @@ pub fn reopen() {
 
 /// Marks this thread as the one that works on `job`, or on none.
 pub fn set_job(job: Option<JobIdentity>) {
-    JOB.with_borrow_mut(|current| *current = job);
+    SUBJECT.with_borrow_mut(|current| *current = job.map(Subject::Job));
+}
+
+/// Marks this thread as one on which that handler does something apart from jobs.
+pub fn set_handler(name: Arc<str>) {
+    SUBJECT.with_borrow_mut(|current| *current = Some(Subject::Handler(name)));
 }
 
 /// Tells what was learnt of the tube of this thread's job.
 pub fn set_tube(tube: &Arc<str>) {
-    JOB.with_borrow_mut(|current| {
-        if let Some(job) = current {
+    SUBJECT.with_borrow_mut(|current| {
+        if let Some(Subject::Job(job)) = current {
             job.tube = tube.clone();
         }
     });
@@ -240,18 +252,22 @@ impl Log {
             line.json("gen", &worker.generation.to_string());
             line.json("pid", &worker.pid.to_string());
         }
-        let fill = |current: &Option<JobIdentity>, line: &mut Line| match current {
-            Some(identity) if job == 0 || job == identity.id => {
+        let fill = |current: &Option<Subject>, line: &mut Line| match current {
+            Some(Subject::Job(identity)) if job == 0 || job == identity.id => {
                 line.json("job", &identity.id.to_string());
                 line.text("tube", &identity.tube);
                 line.text("handler", &identity.handler);
                 line.data(identity.data.clone());
             }
             _ if job != 0 => line.json("job", &job.to_string()),
+            Some(Subject::Handler(name)) => line.text("handler", name),
             _ => {}
         };
         // A plugin may log while its thread is being torn down, or from inside a field that is being rendered.
-        let known = JOB.try_with(|job| job.try_borrow().map(|current| fill(&current, &mut line)).is_ok());
+        let known = SUBJECT.try_with(|subject| {
+            let current = subject.try_borrow();
+            current.map(|current| fill(&current, &mut line)).is_ok()
+        });
         if known != Ok(true) && job != 0 {
             line.json("job", &job.to_string());
         }

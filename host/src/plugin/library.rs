@@ -19,6 +19,7 @@ use std::{
     mem::ManuallyDrop,
     os::fd::{BorrowedFd, RawFd},
     sync::Arc,
+    time::Duration,
 };
 
 use asynccall_abi::{
@@ -157,6 +158,22 @@ impl Handler {
     /// A panic of the handler is an outcome. One that leaves the plugin all the same ends the process.
     pub fn execute(&self, job: RawJobRef<'_>) -> Outcome {
         self.raw.execute(job)
+    }
+
+    /// How often the handler wants [`Handler::tick`]; `None`: never, as one of abi 1.1.
+    pub fn tick_every(&self) -> Option<Duration> {
+        let millis = self.raw.tick_every_ms();
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
+    /// Has the handler do what is due apart from jobs, on this thread. To be called from one thread at a time.
+    pub fn tick(&self) {
+        self.raw.tick();
+    }
+
+    /// Lets the handler say goodbye. To be called once, after the last job and tick. Nothing here limits its time.
+    pub fn shutdown(&self) {
+        self.raw.shutdown();
     }
 }
 

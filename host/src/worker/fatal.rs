@@ -30,6 +30,8 @@ thread_local! {
     /// The mark of this thread's slot; null on threads that are none. Constant, without a destructor, so
     /// that a signal handler may read it.
     static MARK: Cell<*const AtomicU32> = const { Cell::new(null()) };
+    /// Whether this thread is to leave its mark as well where it ends the process by exit(3). As above.
+    static MARKS_EXIT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The handlers that were there before, in the order of [`FATAL`]: std's own report a stack overflow.
@@ -38,6 +40,12 @@ static BEFORE: OnceLock<[libc::sigaction; FATAL.len()]> = OnceLock::new();
 /// Says that this thread runs the slot with that mark, which lives as long as the process.
 pub(super) fn mark_thread(mark: &'static AtomicU32) {
     MARK.set(mark);
+}
+
+/// Says that this thread runs a handler apart from jobs: it leaves its mark also where it ends the process by exit(3).
+pub(super) fn mark_thread_apart(mark: &'static AtomicU32) {
+    mark_thread(mark);
+    MARKS_EXIT.set(true);
 }
 
 /// Installs the handlers. Called once, before any slot begins.
@@ -64,16 +72,31 @@ pub(super) fn install() -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
-    Ok(())
+    // SAFETY: the function lives as long as the process and calls nothing that may not be called at its end.
+    match unsafe { libc::atexit(on_exit) } {
+        0 => Ok(()),
+        _ => Err(io::ErrorKind::OutOfMemory.into()),
+    }
+}
+
+/// Called by exit(3) on the thread that has called it.
+extern "C" fn on_exit() {
+    if MARKS_EXIT.get() {
+        leave_mark(1);
+    }
+}
+
+fn leave_mark(value: u32) {
+    let mark = MARK.get();
+    if !mark.is_null() {
+        // SAFETY: `mark_thread` was given a reference that lives as long as the process.
+        unsafe { (*mark).store(value, Ordering::Release) };
+    }
 }
 
 /// Leaves the mark, puts the earlier handler back and lets it have the signal.
 extern "C" fn on_fatal(signal: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
-    let mark = MARK.get();
-    if !mark.is_null() {
-        // SAFETY: `mark_thread` was given a reference that lives as long as the process.
-        unsafe { (*mark).store(signal as u32, Ordering::Release) };
-    }
+    leave_mark(signal as u32);
     let position = FATAL.iter().position(|fatal| *fatal == signal);
     if let (Some(before), Some(position)) = (BEFORE.get(), position) {
         // SAFETY: async-signal-safe calls; the action is one that the system gave us, and the kernel passes

@@ -1,6 +1,6 @@
 //! The handlers of a worker's pool: one instance of each, and which one executes the jobs of which tube.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     config::HandlerConfig,
@@ -11,6 +11,8 @@ use crate::{
 pub(super) struct Made {
     pub(super) name: Arc<str>,
     pub(super) handler: Handler,
+    /// How often it wants a tick.
+    pub(super) tick_every: Option<Duration>,
 }
 
 /// The handlers of a pool.
@@ -41,6 +43,7 @@ impl Handlers {
                 made.push(Made {
                     name: Arc::from(name.as_str()),
                     handler: registry.create(name, config.value())?,
+                    tick_every: None,
                 });
             }
         }
@@ -53,9 +56,18 @@ impl Handlers {
         })
     }
 
-    /// Has each of them check itself.
-    pub(super) fn self_check(&self) -> Result<(), PluginError> {
-        self.made.iter().try_for_each(|made| made.handler.self_check())
+    /// Has each of them check itself, and asks how often it wants to tick.
+    pub(super) fn self_check(&mut self) -> Result<(), PluginError> {
+        self.made.iter_mut().try_for_each(|made| {
+            made.handler.self_check()?;
+            made.tick_every = made.handler.tick_every();
+            Ok(())
+        })
+    }
+
+    /// All of them, each once.
+    pub(super) fn all(&self) -> &[Made] {
+        &self.made
     }
 
     /// Whether a job's tube has to be known to find its handler.

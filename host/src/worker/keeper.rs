@@ -20,7 +20,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use tracing::{error, warn};
 
 use super::{
-    Shared, errand, fatal,
+    Shared,
+    aside::Asides,
+    errand, fatal,
     give_back::{Why, give_back},
     lane::Lane,
     slot,
@@ -65,6 +67,8 @@ pub(super) struct Keeper {
     /// By lane: the job that was asked to give up.
     pub(super) overruns: Vec<Option<Overrun>>,
     threads: Vec<JoinHandle<()>>,
+    /// What the handlers do apart from jobs.
+    pub(super) asides: Asides,
     /// Where slots and errands ring.
     ears: UnixStream,
     /// The master was told that a limit is reached.
@@ -77,7 +81,7 @@ pub(super) struct Keeper {
     said_quiet: bool,
     /// The worker leaves although a handler does not end.
     leaves_behind: bool,
-    orphaned: bool,
+    pub(super) orphaned: bool,
     /// The master has paused the pool.
     paused: bool,
     title: WorkerTitle,
@@ -116,6 +120,7 @@ pub(super) fn run(
         overruns: vec![None; lanes.len()],
         lanes,
         threads,
+        asides: Asides::new(first_row),
         ears,
         retired: false,
         said_quiet: false,
@@ -156,10 +161,11 @@ impl Keeper {
             if let Some(news) = self.shared.breaker.take_news() {
                 self.link.send(&news)?;
             }
+            self.show_title();
             if is_over {
+                self.part()?;
                 return Ok(Exit::Ok);
             }
-            self.show_title();
             if let Some(exit) = self.mind_the_limits()? {
                 return Ok(exit);
             }
@@ -178,6 +184,7 @@ impl Keeper {
                         self.shared.at_work.store(true, Ordering::Release);
                         self.withdraw_probe();
                         self.unpark();
+                        self.asides.begin_ticks(&self.shared);
                     }
                     Some(ToWorker::Pause) => {
                         self.paused = true;
@@ -188,6 +195,7 @@ impl Keeper {
                     Some(ToWorker::Probe) => {
                         self.shared.breaker.offer(true);
                         self.unpark();
+                        self.asides.begin_ticks(&self.shared);
                     }
                     Some(ToWorker::Quiet) => self.go_quiet(),
                     Some(ToWorker::Now) => return self.leave_now(Why::Leaving),
@@ -220,9 +228,9 @@ impl Keeper {
             .all(|lane| lane.has_ended() || left_behind(lane))
     }
 
-    /// Waits for the threads of the slots that have ended. `false` where others are left behind.
+    /// Waits for the threads of the slots that have ended. `false` where others are left behind, or a tick or a goodbye.
     fn join(self) -> bool {
-        let all_ended = self.lanes.iter().all(|lane| lane.has_ended());
+        let all_ended = self.has_none_left_behind() && self.asides.under_way().next().is_none();
         let ended = self.lanes.iter().zip(self.threads);
         let ended = ended.filter(|(lane, _)| lane.has_ended());
         // A slot that panics ends the process, so there is nothing to hear from them.
@@ -230,8 +238,13 @@ impl Keeper {
         all_ended
     }
 
+    /// Whether every slot has ended.
+    pub(super) fn has_none_left_behind(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.has_ended())
+    }
+
     /// Sleeps until something has happened or is due. A master that is not `listened_to` wakes nobody.
-    fn wait(&self, due: Option<Duration>, listened_to: bool) -> io::Result<()> {
+    pub(super) fn wait(&self, due: Option<Duration>, listened_to: bool) -> io::Result<()> {
         let Some(mut signals) = SIGNALS.get() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -258,7 +271,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn link_has_message(&self) -> io::Result<bool> {
+    pub(super) fn link_has_message(&self) -> io::Result<bool> {
         if self.orphaned {
             return Ok(false);
         }
@@ -325,7 +338,7 @@ impl Keeper {
         paused.for_each(|(_, thread)| thread.thread().unpark());
     }
 
-    fn say_quiet(&mut self) -> io::Result<()> {
+    pub(super) fn say_quiet(&mut self) -> io::Result<()> {
         if self.orphaned || std::mem::replace(&mut self.said_quiet, true) {
             return Ok(());
         }

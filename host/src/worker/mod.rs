@@ -15,6 +15,7 @@
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
 //! - [`errand`]: what takes that thread too long to do itself,
+//! - [`aside`]: ticks and goodbyes, what handlers do apart from jobs,
 //! - [`give_back`]: ending a job whose handler still runs,
 //! - [`limits`]: when a worker has done enough,
 //! - [`breaker`]: failures in a row, and one job while the pool rests,
@@ -48,6 +49,7 @@ use crate::{
     title::WorkerTitle,
 };
 
+mod aside;
 mod breaker;
 mod company;
 mod confine;
@@ -103,6 +105,10 @@ struct Shared {
     breaker: Breaker,
     max_runtime: Duration,
     cancel_grace: Duration,
+    /// How long the handlers may take for their last ticks and their goodbye.
+    grace: Duration,
+    /// The last job has ended.
+    parting: aside::Parting,
     started: Instant,
     /// The main thread looks at running jobs; a slot that finds it asleep rings.
     watching: AtomicBool,
@@ -217,6 +223,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         plugins,
         first_row,
         streak,
+        grace,
         log: settings,
         ..
     } = setup;
@@ -243,7 +250,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         registry::open(plugins, host_api::host_api()).map_err(|errors| hints.with(errors.to_string()))?;
     let handlers =
         Handlers::create(&registry, &handlers, &handler_configs).map_err(|error| hints.with(error.full()))?;
-    let shared = Shared {
+    let mut shared = Shared {
         reach,
         server: ServerMark::of(&pool.queue.to_string()),
         options: Options {
@@ -266,6 +273,8 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         breaker: Breaker::new(pool.breaker, scoreboard, streak),
         max_runtime: pool.max_runtime,
         cancel_grace: pool.cancel_grace,
+        grace,
+        parting: aside::Parting::default(),
         started: Instant::now(),
         watching: AtomicBool::new(false),
         bell,

@@ -118,6 +118,26 @@ fn only_the_slot_that_raised_the_signal_is_at_fault() {
 }
 
 #[test]
+fn a_death_apart_from_jobs_makes_bystanders_of_all_of_the_worker() {
+    let scoreboard = Scoreboard::create().expect("a memfd");
+    for (index, worker) in [(0, 7), (1, 7), (2, 8)] {
+        scoreboard.lend(index, worker);
+        scoreboard.set_running(index, 901 + index as u64);
+    }
+    scoreboard
+        .row(0)
+        .expect("a row")
+        .apart()
+        .store(6, Ordering::Relaxed);
+    for job in [901, 902] {
+        assert_eq!(scoreboard.predecessor(job, 2), Some(Predecessor::Bystander));
+    }
+    assert_eq!(scoreboard.predecessor(903, 0), Some(Predecessor::Unfinished));
+    scoreboard.lend(0, 9);
+    assert_eq!(scoreboard.predecessor(902, 2), Some(Predecessor::Unfinished));
+}
+
+#[test]
 fn a_suspect_is_delayed_once_for_each_death_and_then_buried() {
     let scoreboard = Scoreboard::create().expect("a memfd");
     let suspects = scoreboard.suspects();

@@ -8,7 +8,7 @@
 //! `only_while`, a path, it gets all of that only while there is something at that path. A message of the PHP library's
 //! kind asks in its `methodParams`.
 //!
-//! Its configuration may say how it checks itself, how often it ticks, and whether it says goodbye.
+//! Its configuration may say how it checks itself, how often it ticks and how, and whether it says goodbye.
 
 use std::{path::PathBuf, process, thread};
 
@@ -24,7 +24,10 @@ struct Echo {
     tag: String,
     self_check: SelfCheck,
     tick_every_ms: Option<u64>,
+    tick: Tick,
+    tick_well_without: Option<PathBuf>,
     goodbye: bool,
+    goodbye_hangs: bool,
 }
 
 #[derive(Deserialize)]
@@ -37,9 +40,30 @@ struct Config {
     self_check: SelfCheck,
     /// Ticks that often, and says so. Never unless set.
     tick_every_ms: Option<u64>,
+    /// What each tick does when it has said so.
+    #[serde(default)]
+    tick: Tick,
+    /// It does so only while there is something at this path.
+    tick_well_without: Option<PathBuf>,
     /// Says goodbye in the log.
     #[serde(default)]
     goodbye: bool,
+    /// Says goodbye for ever.
+    #[serde(default)]
+    goodbye_hangs: bool,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tick {
+    #[default]
+    Return,
+    Fail,
+    Panic,
+    Hang,
+    Abort,
+    /// Ends the process as if all were well.
+    Exit,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -91,7 +115,10 @@ impl Handler for Echo {
             tag,
             self_check: config.self_check,
             tick_every_ms: config.tick_every_ms,
+            tick: config.tick,
+            tick_well_without: config.tick_well_without,
             goodbye: config.goodbye,
+            goodbye_hangs: config.goodbye_hangs,
         })
     }
 
@@ -109,9 +136,7 @@ impl Handler for Echo {
             SelfCheck::Log => info!("checked"),
             SelfCheck::Fail => return Err("there is nobody to answer to".into()),
             SelfCheck::Panic => panic!("the self-check gave up"),
-            SelfCheck::Hang => loop {
-                thread::park();
-            },
+            SelfCheck::Hang => hang(),
         }
         Ok(())
     }
@@ -134,13 +159,32 @@ impl Handler for Echo {
 
     fn tick(&self) -> Result<()> {
         info!(tag = self.tag, "tick");
-        Ok(())
+        if self.tick_well_without.as_ref().is_some_and(|path| !path.exists()) {
+            return Ok(());
+        }
+        match self.tick {
+            Tick::Return => Ok(()),
+            Tick::Fail => Err("there is nothing to tick".into()),
+            Tick::Panic => panic!("the tick gave up"),
+            Tick::Hang => hang(),
+            Tick::Abort => process::abort(),
+            Tick::Exit => process::exit(0),
+        }
     }
 
     fn shutdown(&self) {
         if self.goodbye {
             info!(tag = self.tag, "goodbye");
         }
+        if self.goodbye_hangs {
+            hang();
+        }
+    }
+}
+
+fn hang() -> ! {
+    loop {
+        thread::park();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Two handlers in one library: `left` is an ordinary one, `right` is asynchronous and leaves its job to a task that
 //! it spawns. For tests.
 //!
-//! Both answer with their name, their configuration's `side` and the payload.
+//! Both answer with their name, their configuration's `side` and the payload, and tick if their configuration says so.
 
 use plugin_api::{
     prelude::*,
@@ -14,6 +14,13 @@ use plugin_api::{
 struct Config {
     #[serde(default)]
     side: String,
+    tick_every_ms: Option<u64>,
+}
+
+impl Config {
+    fn tick_every(&self) -> Option<Duration> {
+        self.tick_every_ms.map(Duration::from_millis)
+    }
 }
 
 struct Left(Config);
@@ -30,6 +37,15 @@ impl Handler for Left {
     fn execute(&self, _: &Job, payload: Value) -> Result {
         info!("in place");
         Ok(json!(["left", self.0.side, payload]).into())
+    }
+
+    fn tick_every(&self) -> Option<Duration> {
+        self.0.tick_every()
+    }
+
+    fn tick(&self) -> Result<()> {
+        info!("tick");
+        Ok(())
     }
 }
 
@@ -53,6 +69,16 @@ impl AsyncHandler for Right {
         let span = info_span!("task", kind = "spawned");
         let answer = tokio::spawn(task.instrument(span)).await?;
         Ok(answer.into())
+    }
+
+    fn tick_every(&self) -> Option<Duration> {
+        self.0.tick_every()
+    }
+
+    async fn tick(&self) -> Result<()> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        info!("tick");
+        Ok(())
     }
 }
 
