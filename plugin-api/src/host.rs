@@ -129,7 +129,7 @@ impl Configured {
         &self.handler
     }
 
-    /// Its section of the host's configuration, `[handlers.NAME]`, as a JSON document; `{}` where there is none.
+    /// Its section of the host's configuration, `[handler.NAME]`, as a JSON document; `{}` where there is none.
     ///
     /// What [`Handler::Config`](crate::Handler::Config) is made of: for code that stands apart from the handler's type.
     #[must_use]

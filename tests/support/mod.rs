@@ -5,6 +5,7 @@
 //! - [`host`]: how a daemon is started, [`daemon`]: a running one, [`processes`]: its workers,
 //! - [`installed`]: a copy of the binary that a test may replace,
 //! - [`plugins`]: the `.so` files, built once per run,
+//! - [`compiler`]: plugins in C and C++,
 //! - [`author`]: somebody who writes a plugin outside of this workspace,
 //! - [`php`]: a producer in PHP, and PHP as a reader,
 //! - [`sink`]: an SMTP server that keeps what it is sent,
@@ -21,6 +22,7 @@ use std::{
 };
 
 pub(crate) mod author;
+pub(crate) mod compiler;
 pub(crate) mod daemon;
 pub(crate) mod databases;
 pub(crate) mod directory;

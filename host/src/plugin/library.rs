@@ -28,9 +28,9 @@ use asynccall_abi::{
     handler::RawHandlerBox,
     host::HostApiRef,
     job::RawJobRef,
-    load::{LoadError, identify, root_module},
+    load::{LoadError, Root, identify, root},
     outcome::Outcome,
-    plugin::{CreateError, CreateFailure, PluginRef},
+    plugin::{CreateError, CreateFailure},
 };
 use libloading::os::unix::{self, RTLD_LOCAL, RTLD_NOW};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -45,7 +45,7 @@ use crate::plugin::{
 /// A loaded plugin. Dropping it unloads nothing.
 pub(super) struct Library {
     info: Arc<PluginInfo>,
-    root: PluginRef,
+    root: Root,
     host: HostApiRef,
 }
 
@@ -80,7 +80,7 @@ impl Library {
 
     /// Makes one of the plugin's handlers from its configuration, a JSON document.
     pub(super) fn create(&self, handler: &str, config: &str) -> Result<Handler, PluginError> {
-        match (self.root.create())(self.host, handler.into(), config.into()) {
+        match self.root.create(self.host, handler, config) {
             RResult::ROk(raw) => Ok(Handler {
                 name: handler.to_owned(),
                 plugin: Arc::clone(&self.info),
@@ -222,7 +222,7 @@ fn descriptor_of(library: &unix::Library) -> Result<*const Descriptor, libloadin
 /// Reads the descriptor and checks the layout of the types behind it.
 ///
 /// `descriptor` is the address of the symbol in a library that stays loaded.
-fn shake_hands(descriptor: *const Descriptor, info: &PluginInfo) -> Result<PluginRef, LoadError> {
+fn shake_hands(descriptor: *const Descriptor, info: &PluginInfo) -> Result<Root, LoadError> {
     if descriptor.is_null() || !descriptor.is_aligned() {
         return Err(LoadError::Magic);
     }
@@ -241,7 +241,7 @@ fn shake_hands(descriptor: *const Descriptor, info: &PluginInfo) -> Result<Plugi
         });
     }
     // SAFETY: `identify` accepted the descriptor, and the library is never unloaded.
-    unsafe { root_module(descriptor) }
+    unsafe { root(descriptor) }
 }
 
 fn refused(error: LoadError, info: PluginInfo) -> PluginError {
@@ -254,6 +254,10 @@ fn refused(error: LoadError, info: PluginInfo) -> PluginError {
             source: ManifestError::Abi {
                 plugin: AbiVersion { major, minor },
             },
+        },
+        LoadError::Functions { fault } => PluginError::Load {
+            path,
+            detail: fault.to_owned(),
         },
         other => PluginError::Handshake {
             path,

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, fmt};
 
 use asynccall_abi::{
     ABI_MAJOR, ABI_MINOR,
-    descriptor::{DESCRIPTOR_SYMBOL, KIND_ABI_STABLE, MAGIC},
+    descriptor::{DESCRIPTOR_SYMBOL, KIND_ABI_STABLE, KIND_C, MAGIC},
     load::LoadError,
     manifest::MANIFEST_SYMBOL,
 };
@@ -266,7 +266,7 @@ fn check_descriptor(head: &[u8]) -> Result<(), ManifestError> {
         minor: u16::from_ne_bytes([minor0, minor1]),
     })?;
     match u32::from_ne_bytes([k0, k1, k2, k3]) {
-        KIND_ABI_STABLE => Ok(()),
+        KIND_ABI_STABLE | KIND_C => Ok(()),
         kind => refused(LoadError::Kind { kind }),
     }
 }

@@ -44,7 +44,7 @@ use asynccall_abi::{
     handler::RawHandlerBox,
     host::{HostApi, HostApiRef, LogRecord, MetricDefinition},
     job::{NewJob, PutError, RawJob, RawJob_TO},
-    load::{identify, root_module},
+    load::{identify, root},
     outcome::{DELAY_BY_POLICY, Outcome, PRIORITY_KEEP},
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -85,11 +85,9 @@ fn run(file: &str, handler: &str, config: &str, body: &[u8]) -> Result<Value, St
     // SAFETY: the symbol of a plugin is a descriptor, and its library stays for ever.
     let identity = unsafe { identify(descriptor) }.map_err(|error| error.to_string())?;
     // SAFETY: `identify` accepted it, and the library stays.
-    let root = unsafe { root_module(descriptor) }.map_err(|error| error.to_string())?;
-    let described = root
-        .describe()
-        .map(|describe| describe(handler.into()).into_string());
-    let handler: RawHandlerBox = match root.create()(host_api(), handler.into(), config.into()) {
+    let root = unsafe { root(descriptor) }.map_err(|error| error.to_string())?;
+    let described = root.describe(handler).map(RString::into_string);
+    let handler: RawHandlerBox = match root.create(host_api(), handler, config) {
         RResult::ROk(handler) => handler,
         RResult::RErr(error) => return Err(format!("create {}: {}", error.failure.0, error.message)),
     };

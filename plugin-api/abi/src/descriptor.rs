@@ -14,6 +14,10 @@ pub const MAGIC: [u8; 8] = *b"ASYNCALL";
 /// [`Descriptor::kind`] of plugins whose entry answers with an abi_stable library header.
 pub const KIND_ABI_STABLE: u32 = 1;
 
+/// [`Descriptor::kind`] of plugins whose entry answers with a table of plain C functions
+/// ([`crate::c::PluginFunctions`]). Since abi 1.2.
+pub const KIND_C: u32 = 2;
+
 /// Size of abi 1.0's [`Descriptor`] in bytes: the least that a plugin may state. It holds on 64-bit machines.
 pub const SIZE_1_0: usize = 80;
 
@@ -63,7 +67,7 @@ pub struct Descriptor {
     pub magic: [u8; 8],
     /// Size of this struct in bytes, as the plugin was built.
     pub size: u32,
-    /// How [`Descriptor::entry`] is to be called: [`KIND_ABI_STABLE`].
+    /// How [`Descriptor::entry`] is to be called: [`KIND_ABI_STABLE`] or [`KIND_C`].
     pub kind: u32,
     /// The abi major that the plugin was built for.
     pub abi_major: u16,
@@ -78,7 +82,7 @@ pub struct Descriptor {
     /// The compiler that built the plugin, for diagnostics only.
     pub toolchain: Text,
     /// Answers with the kind's own root: for [`KIND_ABI_STABLE`] a library header
-    /// (`abi_stable::library::LibHeader`) that lives as long as the library. May be called from
+    /// (`abi_stable::library::LibHeader`) that lives as long as the library, for [`KIND_C`] its table, which does so too. May be called from
     /// any thread and more than once, with the same answer. Must not unwind.
     pub entry: extern "C" fn() -> *const c_void,
 }

@@ -24,6 +24,7 @@
 )]
 #![allow(non_local_definitions, reason = "the code that sabi_trait generates has them")]
 
+pub mod c;
 pub mod descriptor;
 mod difference;
 pub mod handler;

@@ -11,13 +11,16 @@ use abi_stable::{
     StableAbi,
     abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals},
     library::{AbiHeaderRef, IsLayoutChecked},
+    std_types::{RResult, RString},
 };
 
 use crate::{
-    ABI_MAJOR, ABI_MINOR,
-    descriptor::{Descriptor, KIND_ABI_STABLE, MAGIC, SIZE_1_0, Text},
+    ABI_MAJOR, ABI_MINOR, c,
+    descriptor::{Descriptor, KIND_ABI_STABLE, KIND_C, MAGIC, SIZE_1_0, Text},
     difference::{self, Interface},
-    plugin::PluginRef,
+    handler::RawHandlerBox,
+    host::HostApiRef,
+    plugin::{CreateError, PluginRef},
 };
 
 /// What a descriptor says, read and found plausible.
@@ -55,6 +58,11 @@ pub enum LoadError {
     },
     /// A text of the descriptor is not UTF-8.
     Text,
+    /// The table of a plugin in C cannot be used.
+    Functions {
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// The types of the two sides differ, although their versions say that they should not.
     Layout {
         /// The first difference, in one line.
@@ -87,10 +95,11 @@ impl fmt::Display for LoadError {
             LoadError::Kind { kind } => {
                 write!(
                     f,
-                    "it is a plugin of kind {kind}, this host knows kind {KIND_ABI_STABLE}"
+                    "it is a plugin of kind {kind}, this host knows the kinds {KIND_ABI_STABLE} and {KIND_C}"
                 )
             }
             LoadError::Text => write!(f, "a text of its descriptor is not UTF-8"),
+            LoadError::Functions { fault } => f.write_str(fault),
             LoadError::Layout { difference } => {
                 write!(
                     f,
@@ -135,7 +144,7 @@ pub unsafe fn identify<'a>(descriptor: *const Descriptor) -> Result<Identity<'a>
     if (size as usize) < SIZE_1_0 {
         return Err(LoadError::Truncated { size });
     }
-    if kind != KIND_ABI_STABLE {
+    if ![KIND_ABI_STABLE, KIND_C].contains(&kind) {
         return Err(LoadError::Kind { kind });
     }
     Ok(Identity {
@@ -161,20 +170,68 @@ unsafe fn text<'a>(text: Text) -> Result<&'a str, LoadError> {
     std::str::from_utf8(bytes).map_err(|_| LoadError::Text)
 }
 
-/// Checks the layout and returns the root module.
+/// Everything that a plugin offers, of whichever kind it is.
+#[derive(Clone, Copy)]
+pub enum Root {
+    /// Of kind [`KIND_ABI_STABLE`].
+    Stable(PluginRef),
+    /// Of kind [`KIND_C`].
+    C(c::Plugin),
+}
+
+impl Root {
+    /// As [`crate::plugin::Plugin::create`].
+    pub fn create(
+        &self,
+        host: HostApiRef,
+        handler: &str,
+        config: &str,
+    ) -> RResult<RawHandlerBox, CreateError> {
+        match self {
+            Root::Stable(root) => root.create()(host, handler.into(), config.into()),
+            Root::C(plugin) => plugin.create(host, handler, config),
+        }
+    }
+
+    /// As [`crate::plugin::Plugin::describe`]; `None` where the plugin cannot say.
+    pub fn describe(&self, handler: &str) -> Option<RString> {
+        match self {
+            Root::Stable(root) => root.describe().map(|describe| describe(handler.into())),
+            Root::C(plugin) => plugin.describe(handler),
+        }
+    }
+}
+
+/// Finds out everything that a plugin offers, and checks the layout where its kind has one to check.
 ///
 /// # Safety
 ///
 /// `descriptor` was accepted by [`identify`], and its library is never unloaded.
-pub unsafe fn root_module(descriptor: *const Descriptor) -> Result<PluginRef, LoadError> {
+pub unsafe fn root(descriptor: *const Descriptor) -> Result<Root, LoadError> {
     // SAFETY: `identify` accepted it, the library stays, and the fields are of abi 1.0.
-    let (entry, abi) = unsafe {
+    let (kind, entry, abi) = unsafe {
         (
+            field!(descriptor, kind),
             field!(descriptor, entry),
             (field!(descriptor, abi_major), field!(descriptor, abi_minor)),
         )
     };
-    let header = entry();
+    let answer = entry();
+    if kind == KIND_C {
+        // SAFETY: the descriptor's kind says that its entry answers with such a table, and the library stays.
+        return unsafe { c::Plugin::read(answer.cast()) }
+            .map(Root::C)
+            .map_err(|fault| LoadError::Functions { fault });
+    }
+    // SAFETY: the descriptor's kind says that its entry answers with a library header, and the library stays.
+    unsafe { root_module(answer, abi) }.map(Root::Stable)
+}
+
+/// # Safety
+///
+/// `header` is what the entry of a descriptor of kind [`KIND_ABI_STABLE`] has answered, and the library is never
+/// unloaded.
+unsafe fn root_module(header: *const std::ffi::c_void, abi: (u16, u16)) -> Result<PluginRef, LoadError> {
     if header.is_null() {
         return Err(layout("its entry gave no library header"));
     }

@@ -14,9 +14,9 @@ use asynccall_abi::{
     handler::RawHandlerBox,
     host::{HostApi, HostApiRef, LogRecord, MetricDefinition, NO_METRIC},
     job::{RawJob, RawJob_TO},
-    load::{Identity, identify, root_module},
+    load::{Identity, Root, identify, root},
     outcome::Outcome,
-    plugin::{CreateError, PluginRef},
+    plugin::CreateError,
 };
 
 /// The most verbose level that this host keeps: debug.
@@ -25,7 +25,7 @@ const VERBOSITY: u8 = 4;
 /// A library that was accepted.
 pub(crate) struct Plugin {
     pub(crate) identity: Identity<'static>,
-    root: PluginRef,
+    root: Root,
 }
 
 impl Plugin {
@@ -38,12 +38,12 @@ impl Plugin {
         // SAFETY: the caller says that it is a plugin's descriptor and that its library stays.
         let identity = unsafe { identify(descriptor) }.expect("the descriptor fits this host");
         // SAFETY: `identify` accepted the descriptor, and its library stays.
-        let root = unsafe { root_module(descriptor) }.expect("the layouts are equal");
+        let root = unsafe { root(descriptor) }.expect("the layouts are equal");
         Plugin { identity, root }
     }
 
     pub(crate) fn create(&self, handler: &str, config: &str) -> Result<RawHandlerBox, CreateError> {
-        self.root.create()(api(), handler.into(), config.into()).into()
+        self.root.create(api(), handler, config).into()
     }
 }
 

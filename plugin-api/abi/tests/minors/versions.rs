@@ -5,6 +5,10 @@ use asynccall_abi::{ABI_MAJOR, ABI_MINOR};
 use crate::tree::{Edit, behind, edit};
 
 const JOB: &str = "plugin-api/abi/src/job.rs";
+const C_ANSWER: &str = "plugin-api/abi/src/c/answer.rs";
+const C_HOST: &str = "plugin-api/abi/src/c/host.rs";
+const C_JOB: &str = "plugin-api/abi/src/c/job.rs";
+const C_PLUGIN: &str = "plugin-api/abi/src/c/plugin.rs";
 const HANDLER: &str = "plugin-api/abi/src/handler.rs";
 const HOST: &str = "plugin-api/abi/src/host.rs";
 const PLUGIN: &str = "plugin-api/abi/src/plugin.rs";
@@ -22,6 +26,10 @@ const PROGRESS_OF_LOADER: &str = "        self.progress.fetch_add(1, Ordering::R
 
 /// A line of [`LOADER`] behind which functions of the host can stand.
 const HOST_SIDE: &str = "static LOGS: Mutex<Vec<Value>> = Mutex::new(Vec::new());\n";
+
+/// What a loader of later minors needs to see of a root module.
+const OF_ROOT: &str = "fn of_root(root: &asynccall_abi::load::Root) -> Option<asynccall_abi::plugin::PluginRef> {\n    \
+    match root { asynccall_abi::load::Root::Stable(root) => Some(*root), _ => None }\n}\n";
 
 /// The last methods that today's minor has.
 const LAST_OF_JOB: &str =
@@ -109,14 +117,17 @@ pub(crate) fn later_minor(later: u16) -> Vec<Edit> {
         // The host's side answers 3k as a job and 4k as the host.
         behind(LOADER, "impl RawJob for Lent<'_> {", each(&method(3))),
         behind(LOADER, "        record,\n", each(&set)),
-        behind(LOADER, HOST_SIDE, each(&function(4))),
+        behind(LOADER, HOST_SIDE, each(&function(4)) + OF_ROOT),
         behind(
             LOADER,
             "        \"plugin\": identity.name,",
             format!(
                 "\"handler\": [{}], \"root\": [{}],",
                 list(&|k| format!("handler.later_{k}()")),
-                from(ROOT_GROWS, &|k| format!("root.later_{k}().map(|later| later())")).join(", ")
+                from(ROOT_GROWS, &|k| format!(
+                    "of_root(&root).and_then(|root| root.later_{k}()).map(|later| later())"
+                ))
+                .join(", ")
             ),
         ),
     ]);
@@ -156,17 +167,17 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
         ),
         (
             "added_field_of_later_struct",
-            vec![behind(
-                JOB,
-                "    pub ttr_ms: u64,\n",
-                "/// New.\npub later: u64,\n",
-            )],
+            vec![
+                behind(JOB, "    pub ttr_ms: u64,\n", "/// New.\npub later: u64,\n"),
+                behind(C_JOB, "        ttr_ms: put.ttr_ms,\n", "later: 0,\n"),
+            ],
             "`NewJob`: 5 fields in the plugin, 6 fields in this host",
         ),
         (
             "changed_field",
             vec![
                 edit(OUTCOME, "pub delay_ms: u64,", "pub delay_ms: i64,"),
+                edit(C_ANSWER, "        delay_ms,\n", "delay_ms: delay_ms as i64,\n"),
                 edit(
                     OUTCOME,
                     "DELAY_BY_POLICY: u64 = u64::MAX;",
@@ -180,6 +191,11 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
             vec![
                 edit(HOST, last, ""),
                 edit(HOST, METRIC, format!("{last}{METRIC}")),
+                edit(
+                    C_HOST,
+                    "and_then(|host| host.metric())",
+                    "map(|host| host.metric())",
+                ),
             ],
             "`HostApi`: 3 fields that no minor lacks in the plugin, 4 fields that no minor lacks in this host",
         ),
@@ -187,6 +203,7 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
             "renamed_method",
             vec![
                 edit(JOB, "fn touch(", "fn extend("),
+                edit(C_JOB, ".raw.touch()", ".raw.extend()"),
                 edit(LOADER, "fn touch(", "fn extend("),
             ],
             "`RawJob`: `touch` in the plugin, `extend` in this host",
@@ -207,6 +224,7 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
             "changed_answer",
             vec![
                 edit(JOB, "fn attempt(&self) -> u32;", "fn attempt(&self) -> u64;"),
+                edit(C_JOB, ".raw.attempt()", ".raw.attempt() as u32"),
                 edit(LOADER, "fn attempt(&self) -> u32 {", "fn attempt(&self) -> u64 {"),
             ],
             "`RawJob.attempt.answer`: `u32` in the plugin, `u64` in this host",
@@ -215,6 +233,7 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
             "changed_later_answer",
             vec![
                 edit(JOB, PROGRESS, "fn progress(&self) -> u8 { 0 }\n"),
+                edit(C_JOB, ".raw.progress()", ".raw.progress() == 1"),
                 edit(
                     LOADER,
                     "fn progress(&self) -> bool {",
@@ -232,6 +251,7 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
             "renamed_later_method",
             vec![
                 edit(HANDLER, "fn self_check(", "fn examine("),
+                edit(C_PLUGIN, "    fn self_check(&self)", "    fn examine(&self)"),
                 edit(LOADER, "handler.self_check()", "handler.examine()"),
             ],
             "`RawHandler`: `self_check` in the plugin, `examine` in this host",
@@ -240,6 +260,7 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
             "changed_parameter",
             vec![
                 edit(HOST, log_enabled, log_enabled.replace("Level", "u32")),
+                edit(C_HOST, "log_enabled()(level,", "log_enabled()(level.into(),"),
                 edit(LOADER, "fn log_enabled(level: u8,", "fn log_enabled(level: u32,"),
             ],
             "`HostApi.log_enabled.level`: `u8` in the plugin, `u32` in this host",
@@ -262,6 +283,7 @@ pub(crate) fn broken_promises() -> Vec<(&'static str, Vec<Edit>, &'static str)> 
             "renamed_type",
             vec![
                 edit(HOST, "pub struct LogField<'a> {", "pub struct LogPair<'a> {"),
+                edit(C_HOST, "host::LogField {", "host::LogPair {"),
                 edit(HOST, "RSlice<'a, LogField<'a>>,", "RSlice<'a, LogPair<'a>>,"),
             ],
             "`LogPair`: `LogField` in the plugin, `LogPair` in this host",
