@@ -2,7 +2,7 @@
 //!
 //! The structs here are that header's, field by field; a test compares the two. Those with a `size` grow at their end
 //! only, and no reader believes a field that ends behind it. All others are frozen. What is C here is turned into the
-//! traits of kind 1 and back: [`plugin`] makes a handler of a table of functions; [`host`], [`job`] and [`answer`]
+//! traits of kind 1 and back: `plugin` makes a handler of a table of functions; `host`, `job` and `answer`
 //! are what such a handler calls. So a host has one kind of handler.
 //!
 //! A plugin in C can break whatever a process can break, as one in Rust can. What is believed of it is what the header
