@@ -81,7 +81,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What becomes of the job then is told by the error: see the [crate's front page](crate#outcomes).
+    /// What becomes of the job then is told by the error: see [`handbook::outcomes`](crate::handbook::outcomes).
     fn execute(&self, job: &Job<'_>, payload: Self::Payload) -> Result;
 
     /// How often [`Handler::tick`] is wanted. Never unless implemented; asked once, before the first job.

@@ -65,80 +65,22 @@
 //!
 //! Neither `unsafe` nor the types of the binary interface appear in an author's crate: `#![forbid(unsafe_code)]` holds.
 //!
-//! # Outcomes
+//! # The handbook
 //!
-//! | the handler | becomes | the job |
-//! |---|---|---|
-//! | `Ok(().into())`, `Ok(json!(…).into())`, [`Done::result`]`(&value)` | done, with an optional result | is deleted |
-//! | `?` on any error, [`Error::failed`] | failed, with the error and its sources in one line | is retried by the host's policy |
-//! | [`.or_retry_in(delay)`](OrRetry::or_retry_in), [`Error::retry_in`] | retry | is released after the delay |
-//! | [`.or_bury()`](OrRetry::or_bury), [`Error::bury`] | bury | is buried, for a person to look at |
-//! | a panic, [`Error::exception`] | exception, with message, file and line | is retried by the host's policy |
-//! | a payload that does not deserialize | bury, with serde's sentence; `execute` is not called | is buried |
+//! [`handbook`] leads from here, chapter by chapter: [a first plugin](handbook::first_plugin), what becomes of a job by
+//! [its outcome](handbook::outcomes), [retries](handbook::retry), [jobs that come twice](handbook::idempotency),
+//! [configuration](handbook::config), [tests](handbook::testing), [versions](handbook::versioning),
+//! [crashes](handbook::crashes), [releases](handbook::releasing), and more.
 //!
-//! [`Error::priority`] gives a released or buried job another priority; otherwise it keeps the one that it has.
+//! Two things to know before the first job:
 //!
-//! # Before the first job
-//!
-//! [`Handler::new`] makes the handler from its configuration, and [`Handler::self_check`], where there is one, finds out
-//! whether it can work: a reload to a plugin that cannot is refused with its words, and the old one goes on.
-//!
-//! # At least once
-//!
-//! A handler runs **at least** once for each job, not exactly once. The worker can die, or lose the queue server, after a
-//! handler has done its work and before the host could say so; then the job comes again. Where that matters, make
-//! the work repeatable: look first whether it was done, or let the receiving system drop duplicates by an id of the payload.
-//! The same happens to a job that takes longer than its time to run, which the host renews while the handler runs;
-//! [`Job::touch`] asks for it at once.
-//!
-//! # Long jobs
-//!
-//! The operator limits how long a job may run. Past that, [`Job::cancelled`] says that the handler should give up, and
-//! one that does not is left behind with its process. A handler that calls [`Job::progress`] whenever a step is done
-//! starts that limit anew, so it bounds the time without progress instead of the time of the job.
-//!
-//! # Payloads
-//!
-//! [`Handler::Payload`] is whatever serde can deserialize. The body may be JSON or PHP's `serialize()`; the host
-//! transcodes the latter, and a handler need not know which it was. PHP has one type for lists and maps, so its
-//! empty array reads as a list, a map, a struct or `()`, at every depth. (Not inside `#[serde(flatten)]` and untagged or
-//! internally tagged enums, where serde decides before the type is known: there it is a list.)
-//!
-//! A body that is empty, unparseable or of another shape is buried before `execute`. With `type Payload = `[`RawBody`]
-//! nothing is decoded: [`Job::body`] has the bytes.
-//!
-//! # Logging
-//!
-//! The `tracing` macros of the prelude write to the host's log, with the id of the job and the fields of the spans
-//! around. A thread or task that a handler starts knows the job only inside a span that was opened under it.
-//!
-//! Panics of such threads and tasks are logged as errors. `RUST_BACKTRACE=1` logs the backtrace of every panic.
-//!
-//! # Tests
-//!
-//! [`testing::Harness`] runs the handler inside `cargo test`, in the plugin's own crate. The body of a `#[test]`:
-//!
-//! ```
-//! # use plugin_api::{prelude::*, serde_json};
-//! # struct Mailer;
-//! # impl Handler for Mailer {
-//! #     type Config = serde_json::Value;
-//! #     type Payload = std::collections::HashMap<String, String>;
-//! #     fn new(_: serde_json::Value) -> Result<Self> { Ok(Mailer) }
-//! #     fn execute(&self, _: &Job, mail: Self::Payload) -> Result {
-//! #         mail.get("to").ok_or("missing field `to`").or_bury()?;
-//! #         Ok(().into())
-//! #     }
-//! # }
-//! use plugin_api::testing::{Harness, Verdict};
-//!
-//! let mailer = Harness::<Mailer>::new(json!({"smtp": "localhost"})).expect("the configuration fits");
-//! let outcome = mailer.run(json!({"subject": "hello"}));
-//! assert_eq!(outcome.verdict, Verdict::Bury);
-//! assert!(outcome.message.contains("missing field `to`"));
-//! ```
+//! - A handler runs **at least** once for each job, not exactly once: [`handbook::idempotency`].
+//! - A handler is lent to several threads at once, in several processes: [`handbook::state`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+// What authors read.
+pub mod handbook;
 
 // What authors write.
 mod done;
