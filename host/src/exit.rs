@@ -105,7 +105,9 @@ impl Exit {
             Self::NoPermission => {
                 "the pid file or its directory belongs to someone else, or only root may become `user`"
             }
-            Self::Config => "the configuration is wrong: the file, a variable, or what they mean together",
+            Self::Config => {
+                "the configuration is wrong: the file, a variable, or what they mean together, such as two plugins with the same handler"
+            }
         }
     }
 }

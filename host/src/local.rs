@@ -148,15 +148,11 @@ impl Runner {
 }
 
 impl LoadError {
-    /// How a command ends that met it. A handler that was understood and cannot work has failed; it is not the
-    /// configuration that is wrong.
+    /// How a command ends that met it.
     pub fn exit(&self) -> Exit {
         match self {
-            LoadError::Plugins(_) => Exit::NoInput,
-            LoadError::Handler(
-                PluginError::Create { .. } | PluginError::SelfCheck { .. } | PluginError::Panicked { .. },
-            ) => Exit::Failed,
-            LoadError::Handler(_) => Exit::Config,
+            LoadError::Plugins(errors) => errors.exit(),
+            LoadError::Handler(error) => error.exit(),
         }
     }
 }

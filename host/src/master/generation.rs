@@ -63,7 +63,7 @@ impl Generation {
             config::load(sources).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
         let config = resolved.config;
         let catalog = registry::stage_all(&request(&config))
-            .map_err(|errors| Failure::new(Exit::NoInput, errors.to_string()))?;
+            .map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
         let mut handlers = BTreeMap::new();
         for pool in &config.pools {
             isolation::check(pool)
@@ -192,7 +192,7 @@ impl Generation {
 fn handlers_of(pool: &config::Pool, catalog: &Catalog) -> Result<Vec<String>, Failure> {
     let choose = |wanted: Option<&String>, whose: String| {
         let chosen = catalog.handlers.choose(wanted.map(String::as_str));
-        let failure = |error: PluginError| Failure::new(Exit::Config, format!("{whose}: {}", error.full()));
+        let failure = |error: PluginError| Failure::new(error.exit(), format!("{whose}: {}", error.full()));
         chosen.map(str::to_owned).map_err(failure)
     };
     let whose = format!("pool `{}`", pool.name);

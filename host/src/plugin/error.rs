@@ -1,7 +1,7 @@
 //! Every way in which a plugin is refused, as an error text and a hint.
 //!
-//! It knows no checks, only their words: what was found, what was wanted, and what
-//! to do about it.
+//! It knows no checks, only their words: what was found, what was wanted, what to
+//! do about it, and how a command ends.
 
 mod words;
 
@@ -9,7 +9,10 @@ use std::{fmt, io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::plugin::{lock::LockError, manifest::ManifestError, vet::Finding};
+use crate::{
+    exit::Exit,
+    plugin::{lock::LockError, manifest::ManifestError, vet::Finding},
+};
 pub(super) use words::{file_name, reason, shell_word};
 use words::{in_directories, listed, load_hint, not_in, open_hint};
 
@@ -249,6 +252,34 @@ impl PluginError {
         }
     }
 
+    /// How a command ends that met it: by whether the files, what was chosen of them, or a handler is at fault. A handler
+    /// that was understood and cannot work has failed; it is not the configuration that is wrong.
+    pub fn exit(&self) -> Exit {
+        match self {
+            PluginError::Nothing { .. }
+            | PluginError::NotFound { .. }
+            | PluginError::Directory { .. }
+            | PluginError::Open { .. }
+            | PluginError::NotAFile { .. }
+            | PluginError::Encoding { .. }
+            | PluginError::Unsafe { .. }
+            | PluginError::Lock { .. }
+            | PluginError::Oversized { .. }
+            | PluginError::Changed { .. }
+            | PluginError::Stage { .. }
+            | PluginError::Manifest { .. }
+            | PluginError::Load { .. }
+            | PluginError::Handshake { .. } => Exit::NoInput,
+            PluginError::Duplicate { .. }
+            | PluginError::NoSuchHandler { .. }
+            | PluginError::NoneChosen { .. }
+            | PluginError::Configure { .. } => Exit::Config,
+            PluginError::Create { .. } | PluginError::SelfCheck { .. } | PluginError::Panicked { .. } => {
+                Exit::Failed
+            }
+        }
+    }
+
     /// Where the permissions of a file or directory are what it is about.
     pub(super) fn finding(&self) -> Option<&Finding> {
         match self {
@@ -286,6 +317,11 @@ impl PluginErrors {
     /// The errors, at least one, in the order of the request.
     pub fn errors(&self) -> &[PluginError] {
         &self.0
+    }
+
+    /// How a command ends that met them: as the first one says, which is of a file where any is.
+    pub fn exit(&self) -> Exit {
+        self.0.first().map_or(Exit::NoInput, PluginError::exit)
     }
 
     /// Whether all of it looks like files that are still being written.

@@ -134,7 +134,6 @@ impl Report {
 
     /// The plugin would not be loaded.
     fn refused(&mut self, errors: PluginErrors) {
-        let exit = Exit::NoInput;
         for error in errors {
             let name = match &error {
                 PluginError::Unsafe { .. } => "permissions",
@@ -142,7 +141,7 @@ impl Report {
                 PluginError::Lock { .. } => "lock file",
                 _ => "file",
             };
-            self.fail(None, name, exit, error.full());
+            self.fail(None, name, error.exit(), error.full());
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) fn lock(typed: cli::Lock) -> Result<String, Failure> {
         lock: None,
         ..generation::request(&config)
     };
-    let catalog = stage_all(&request).map_err(|errors| Failure::new(Exit::NoInput, errors.to_string()))?;
+    let catalog = stage_all(&request).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
     let lock = Lock::of(path.clone(), catalog.plugins.iter().map(|staged| &*staged.info));
     let before = before(&path, request.policy);
     lock.write().map_err(cannot_write)?;

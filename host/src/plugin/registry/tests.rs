@@ -1,7 +1,10 @@
 use std::{fs, path::Path};
 
 use super::*;
-use crate::plugin::fixtures::{self, Plugin};
+use crate::{
+    exit::Exit,
+    plugin::fixtures::{self, Plugin},
+};
 
 /// Builds `lib{name}.so` with these handlers.
 #[track_caller]
@@ -192,6 +195,20 @@ fn a_handler_in_two_plugins_is_an_error_that_names_both_files() {
     handler `sms` is in two plugins: `DIR/libmailer.so` and `DIR/libtexts.so`
       hint: load only one of the two
     ");
+}
+
+#[test]
+fn two_plugins_with_one_handler_are_a_wrong_configuration_unless_a_file_is_unusable() {
+    let (_dir, dir) = directory();
+    let first = plugin(&dir, "mailer", &["mailer", "sms"]);
+    let second = plugin(&dir, "texts", &["sms"]);
+    let missing = dir.join("libgone.so");
+    for (request, exit) in [
+        (paths(&[&first, &second]), Exit::Config),
+        (paths(&[&first, &second, &missing]), Exit::NoInput),
+    ] {
+        assert_eq!(stage_all(&request).expect_err("it is refused").exit(), exit);
+    }
 }
 
 #[test]
