@@ -203,3 +203,25 @@ fn a_lock_file_needs_a_place() {
     host.run(&["check", "--require-sha256", "--plugins-lock", lock])
         .succeeded();
 }
+
+#[test]
+fn a_file_that_is_no_lock_is_not_overwritten() {
+    let host = requiring(Host::unconnected());
+    let file = host.path("plugins.lock");
+    for text in ["[plugins]\nload = []\n", "no TOML"] {
+        fs::write(&file, text).expect("the directory is ours");
+        let refused = lock(&host);
+        assert!(
+            refused.starts_with("exit 66\nerror: cannot use lock file `DIR/plugins.lock`: "),
+            "{refused}"
+        );
+        assert_eq!(fs::read_to_string(&file).expect("it is there"), text);
+    }
+    fs::remove_file(&file).expect("it is ours");
+    lock(&host);
+    let whole = fs::read_to_string(&file).expect("it is written");
+    // What somebody broke by hand is a lock still, and nobody's notes.
+    fs::write(&file, whole.replace("sha256 = ", "sha = ")).expect("it is ours");
+    assert!(lock(&host).starts_with("exit 0\n"));
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), whole);
+}

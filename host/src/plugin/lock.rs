@@ -110,10 +110,26 @@ impl Lock {
         PluginErrors::or(errors, (lock, warnings))
     }
 
+    /// Reads the lock file that a new one is to take the place of; without entries where there is none, or where
+    /// what it has counts for nothing.
+    ///
+    /// # Errors
+    /// Something is there that no lock was written to, and that would be lost.
+    pub fn read_to_replace(path: &Path, policy: Policy) -> Result<Lock, PluginErrors> {
+        let is_replaceable =
+            |error: &PluginError| matches!(error, PluginError::Lock { source } if source.is_replaceable());
+        match Lock::read(path, policy) {
+            Ok((lock, _)) => Ok(lock),
+            Err(errors) if errors.errors().iter().all(is_replaceable) => Ok(Lock::of(path.to_owned(), [])),
+            Err(errors) => Err(errors),
+        }
+    }
+
     fn parse(path: PathBuf, text: &str) -> Result<Lock, LockError> {
         let invalid = |detail: String| LockError::Invalid {
             lock: path.clone(),
             detail,
+            is_own: text.trim().is_empty() || text.starts_with(HEADER.trim_end()),
         };
         if text.len() as u64 > LARGEST {
             return Err(invalid(format!("it has more than {LARGEST} bytes")));

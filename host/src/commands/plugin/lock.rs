@@ -1,6 +1,6 @@
 //! `plugin lock`: agrees to the plugins that a start would load, as they are now.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use crate::{
     cli,
@@ -10,13 +10,13 @@ use crate::{
         PluginError,
         lock::{Entry, Lock, LockError},
         registry::{Request, stage_all},
-        vet::Policy,
     },
 };
 
 /// `plugin lock`: writes the lock file, and tells of each plugin what has changed against the one before.
 ///
-/// What a start would refuse for another reason is not agreed to, and then nothing is written.
+/// What a start would refuse for another reason is not agreed to, and then nothing is written. Nor is it in the place of
+/// a file that is no lock.
 pub(super) fn lock(typed: cli::Lock) -> Result<String, Failure> {
     let config = super::settings(typed.search.0)?;
     let Some(path) = config.plugins.lock.clone() else {
@@ -29,7 +29,8 @@ pub(super) fn lock(typed: cli::Lock) -> Result<String, Failure> {
     };
     let catalog = stage_all(&request).map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
     let lock = Lock::of(path.clone(), catalog.plugins.iter().map(|staged| &*staged.info));
-    let before = before(&path, request.policy);
+    let before = Lock::read_to_replace(&path, request.policy)
+        .map_err(|errors| Failure::new(errors.exit(), errors.to_string()))?;
     lock.write().map_err(cannot_write)?;
     // A start would refuse it for the same reasons.
     let (_, tolerated) = Lock::read(&path, request.policy).map_err(|errors| {
@@ -45,21 +46,13 @@ pub(super) fn lock(typed: cli::Lock) -> Result<String, Failure> {
         .chain(&tolerated)
         .map(|warning| format!("warning: {warning}"))
         .collect();
-    lines.extend(changes(&before, lock.entries()));
+    lines.extend(changes(before.entries(), lock.entries()));
     lines.push(format!(
         "wrote `{}`, plugins: {}",
         path.display(),
         lock.entries().len()
     ));
     Ok(lines.join("\n"))
-}
-
-/// What was agreed to before. One that cannot be read agreed to nothing that counts.
-fn before(path: &Path, policy: Policy) -> BTreeSet<Entry> {
-    match Lock::read(path, policy) {
-        Ok((lock, _)) => lock.entries().clone(),
-        Err(_) => BTreeSet::new(),
-    }
 }
 
 /// One line for each plugin that is agreed to, or no longer.

@@ -39,6 +39,8 @@ pub enum LockError {
         lock: PathBuf,
         /// What was found, and what was wanted.
         detail: String,
+        /// Whether `plugin lock` wrote it, or there is nothing in it.
+        is_own: bool,
     },
     /// It cannot be written.
     #[error("cannot write lock file `{}`: {}", lock.display(), reason(source))]
@@ -95,6 +97,16 @@ impl LockError {
         }
     }
 
+    /// Whether nothing is lost where a new lock file takes the place of this one.
+    pub(super) fn is_replaceable(&self) -> bool {
+        matches!(
+            self,
+            LockError::Open { is_missing: true, .. }
+                | LockError::Unsafe { .. }
+                | LockError::Invalid { is_own: true, .. }
+        )
+    }
+
     /// What to do about it, in one line.
     pub(in crate::plugin) fn hint(&self) -> Option<String> {
         Some(match self {
@@ -106,7 +118,13 @@ impl LockError {
                 "run `{}`, or accept the risk with `--allow-unsafe-plugins`",
                 finding.remedy()
             ),
-            LockError::Invalid { .. } => "`asynccall-host plugin lock` writes it anew".to_owned(),
+            LockError::Invalid { is_own: true, .. } => {
+                "`asynccall-host plugin lock` writes it anew".to_owned()
+            }
+            LockError::Invalid { .. } => {
+                "`asynccall-host plugin lock` has not written it; name another file, or remove it if nobody needs it"
+                    .to_owned()
+            }
             LockError::Missing { path, .. } | LockError::Differs { path, .. } => format!(
                 "if `{}` is what it should be, agree to it with `asynccall-host plugin lock`",
                 path.display()

@@ -90,31 +90,40 @@ fn a_plugin_is_agreed_to_by_file_name_and_hash_wherever_it_lies() {
 #[test]
 fn what_is_no_lock_file_is_refused_with_what_was_wanted() {
     let entry = |hash: &str| {
-        format!("version = 1\n[[plugin]]\nfile = \"a\"\nname = \"a\"\nversion = \"1\"\nsha256 = \"{hash}\"\n")
+        format!(
+            "{HEADER}version = 1\n[[plugin]]\nfile = \"a\"\nname = \"a\"\nversion = \"1\"\nsha256 = \"{hash}\"\n"
+        )
     };
+    let own = |text: &str| format!("{HEADER}{text}");
     let texts = [
-        refused("version = 1\n[[plugin\n"),
-        refused("version = 2\n"),
-        refused("[[plugin]]\n"),
-        refused("version = 1\n[[plugin]]\nfile = \"a\"\n"),
+        refused(&own("version = 1\n[[plugin\n")),
+        refused(&own("version = 2\n")),
+        refused(&own("[[plugin]]\n")),
+        refused(&own("version = 1\n[[plugin]]\nfile = \"a\"\n")),
         refused(&(entry(&"a".repeat(64)) + "sha1 = \"\"\n")),
         refused(&entry("aa")),
         refused(&entry(&"A".repeat(64))),
+        refused("[plugins]\nload = []\n"),
+        refused(""),
     ];
     insta::assert_snapshot!(texts.join("\n"), @"
-    cannot use lock file `/etc/plugins.lock`: line 2: unclosed array table, expected `]]`
+    cannot use lock file `/etc/plugins.lock`: line 5: unclosed array table, expected `]]`
       hint: `asynccall-host plugin lock` writes it anew
     cannot use lock file `/etc/plugins.lock`: found `version = 2`, wanted 1
       hint: `asynccall-host plugin lock` writes it anew
     cannot use lock file `/etc/plugins.lock`: found no `version`, wanted 1
       hint: `asynccall-host plugin lock` writes it anew
-    cannot use lock file `/etc/plugins.lock`: line 2: missing field `name`
+    cannot use lock file `/etc/plugins.lock`: line 5: missing field `name`
       hint: `asynccall-host plugin lock` writes it anew
-    cannot use lock file `/etc/plugins.lock`: line 7: unknown field `sha1`, expected one of `file`, `name`, `version`, `sha256`
+    cannot use lock file `/etc/plugins.lock`: line 10: unknown field `sha1`, expected one of `file`, `name`, `version`, `sha256`
       hint: `asynccall-host plugin lock` writes it anew
     cannot use lock file `/etc/plugins.lock`: `a` has sha256 `aa`, wanted 64 lower-case hexadecimal digits
       hint: `asynccall-host plugin lock` writes it anew
     cannot use lock file `/etc/plugins.lock`: `a` has sha256 `AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA`, wanted 64 lower-case hexadecimal digits
+      hint: `asynccall-host plugin lock` writes it anew
+    cannot use lock file `/etc/plugins.lock`: found no `version`, wanted 1
+      hint: `asynccall-host plugin lock` has not written it; name another file, or remove it if nobody needs it
+    cannot use lock file `/etc/plugins.lock`: found no `version`, wanted 1
       hint: `asynccall-host plugin lock` writes it anew
     ");
 }
