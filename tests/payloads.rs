@@ -1,5 +1,7 @@
 //! `payload decode`: the JSON view of a job body.
 
+use std::fs::File;
+
 use serde_json::{Value, json};
 
 use crate::support::Host;
@@ -73,4 +75,24 @@ fn a_file_that_is_missing_is_named() {
     exit 66
     error: cannot read `/nowhere/body`: No such file or directory (os error 2)
     ");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success_and_a_complaint_that_cannot_is_no_crash() {
+    let host = Host::unconnected();
+    let body = host.directory().write("body", "i:7;");
+    let full = || File::options().write(true).open("/dev/full");
+    let Ok(device) = full() else {
+        return crate::support::skip("there is no /dev/full");
+    };
+    let decode = |file: &str| host.bare_command(&["payload", "decode", file]);
+    let mut command = decode(body.to_str().expect("a path"));
+    command.stdout(device);
+    insta::assert_snapshot!(host.run_command(command), @r"
+    exit 1
+    error: cannot write to standard output: No space left on device (os error 28)
+    ");
+    let mut command = decode("/nowhere/body");
+    command.stderr(full().expect("it was there"));
+    assert_eq!(host.run_command(command).code, Some(66));
 }

@@ -72,6 +72,21 @@ fn every_verdict_has_its_words_and_its_exit_code() {
 }
 
 #[test]
+fn what_a_handler_answers_does_not_steer_the_terminal() {
+    let text = "red \u{1b}[31m, back \r, C1 \u{9b}1m, 二";
+    insta::assert_snapshot!(told(&run("echo", &json!({"fail": text}), &[])), @r"
+    exit 1
+    outcome  failed
+    message  red \u001b[31m, back \u000d, C1 \u009b1m, 二
+    took     TIME
+    error: handler `echo` answered `failed` to job 1: red \u001b[31m, back \u000d, C1 \u009b1m, 二
+    ");
+    let ended = run("echo", &json!({"x": "\u{7f}"}), &["--json"]);
+    let document: Value = serde_json::from_str(&ended.out).expect("JSON");
+    assert_eq!(document["shown"]["result"]["x"], "\u{7f}");
+}
+
+#[test]
 fn a_handler_that_ends_or_keeps_the_process_is_told_and_the_command_lives() {
     let texts = [
         told(&run("echo", &json!({"abort": true}), &[])),

@@ -1,11 +1,10 @@
 //! The command line: parse, dispatch, print once, exit.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the one place that prints"
-)]
 
-use std::process::ExitCode;
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use asynccall_host::{
     cli::{self, Command, Payload},
@@ -51,15 +50,14 @@ fn main() -> ExitCode {
         Command::Status(status) => commands::status(status.target, status.json),
         Command::Call(call) => commands::call(*call),
         Command::Payload(Payload::Decode { file }) => commands::decode_payload(file),
-        Command::Plugin(plugin) => commands::plugin(plugin, print),
+        Command::Plugin(plugin) => commands::plugin(plugin, |text| {
+            print(text);
+        }),
     };
     match ended {
-        Ok(text) => {
-            print(&text);
-            Exit::Ok.into()
-        }
+        Ok(text) => print(&text).into(),
         Err(Failure { exit, error }) => {
-            eprintln!("error: {error}");
+            complain("error", &error);
             exit.into()
         }
     }
@@ -67,20 +65,49 @@ fn main() -> ExitCode {
 
 /// What whoever starts a daemon should hear.
 fn warn(text: &str) {
-    eprintln!("warning: {text}");
+    complain("warning", text);
 }
 
 /// What the process that started a daemon in the background says at its end.
 fn finish_start(exit: u8, error: &str) {
     if exit != Exit::Ok.code() {
-        eprintln!("error: {error}");
+        complain("error", error);
     }
 }
 
-/// Prints without a panic where the reader has gone away.
-fn print(text: &str) {
-    use std::io::Write;
-    if !text.is_empty() {
-        let _ = writeln!(std::io::stdout(), "{text}");
+/// Prints what a command has found. That its reader has gone away is no failure, but that it was not written is one.
+fn print(text: &str) -> Exit {
+    if text.is_empty() {
+        return Exit::Ok;
     }
+    let mut out = io::stdout();
+    match writeln!(out, "{}", printable(text)).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain("error", &format!("cannot write to standard output: {error}"));
+            Exit::Failed
+        }
+        _ => Exit::Ok,
+    }
+}
+
+fn complain(what: &str, text: &str) {
+    // Where it cannot be told, there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{what}: {}", printable(text));
+}
+
+/// The text, but for control characters: a handler's words and a file's name must not steer the terminal. They are
+/// escaped as JSON does it, so that a document stays what it is.
+fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut printable = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match steers(letter) {
+            true => printable.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => printable.push(letter),
+        }
+    }
+    Cow::Owned(printable)
 }
