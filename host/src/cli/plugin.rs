@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{Input, Search, Trial, input_file};
 
@@ -57,7 +57,7 @@ pub struct Lock {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Check {
     /// The plugin: a path, or a name looked up in `[plugins] dirs` and the drop-in directories
-    #[arg(value_name = "FILE|NAME")]
+    #[arg(value_name = "FILE|NAME", value_parser = NonEmptyStringValueParser::new())]
     pub plugin: String,
     /// Only this handler [default: all of the plugin's]
     #[arg(long, value_name = "NAME")]
@@ -74,7 +74,7 @@ pub struct Check {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Run {
     /// The plugin: a path, or a name looked up in `[plugins] dirs` and the drop-in directories
-    #[arg(value_name = "FILE|NAME")]
+    #[arg(value_name = "FILE|NAME", value_parser = NonEmptyStringValueParser::new())]
     pub plugin: String,
     /// The handler [default: the plugin's only one]
     pub handler: Option<String>,
@@ -88,7 +88,7 @@ pub struct Run {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: Option<u32>,
     /// Tube that the job is said to be from
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = NonEmptyStringValueParser::new())]
     pub tube: String,
     /// Attempt that it is said to be
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]

@@ -174,6 +174,13 @@ fn a_new_plugin_has_a_name_and_may_have_a_kind_and_a_path() {
 
 #[test]
 fn a_trial_names_a_plugin_and_may_leave_out_the_rest() {
+    for empty in [
+        "plugin run x --tube=",
+        "plugin run x --repeat=0",
+        "plugin run x --attempt=0",
+    ] {
+        assert!(refused(empty).starts_with("error: "), "{empty}");
+    }
     let Command::Plugin(Plugin::Run(run)) = typed("plugin run ./libx.so") else {
         panic!("not a run")
     };

@@ -200,8 +200,10 @@ impl Report {
             ));
             lines.push(format!("sha256 {}", info.sha256));
             let handlers = manifest.handlers.iter();
-            lines
-                .extend(handlers.map(|handler| format!("handler {}: {}", handler.name, handler.description)));
+            lines.extend(handlers.map(|handler| match handler.description.as_str() {
+                "" => format!("handler {}", handler.name),
+                description => format!("handler {}: {description}", handler.name),
+            }));
         }
         lines.extend(self.steps.iter().map(Step::text));
         lines.join("\n")

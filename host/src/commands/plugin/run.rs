@@ -45,10 +45,10 @@ pub(super) fn run(typed: cli::Run, print: impl FnOnce(&str)) -> Result<String, F
         job: typed.timeout.map(|seconds| Duration::from_secs(seconds.into())),
     };
     let trial = Trial::start(&catalog, &setup, &body, limits).map_err(|error| lost(&error.into()))?;
-    let mut answers = Vec::new();
+    let mut answers = Answers::default();
     let ended = execute(trial, typed.repeat, &mut answers);
 
-    let Some(shown) = Shown::of(&answers) else {
+    let Some(shown) = answers.shown() else {
         return ended.map(|()| String::new()).map_err(|error| lost(&error));
     };
     let text = match typed.json {
@@ -65,10 +65,10 @@ pub(super) fn run(typed: cli::Run, print: impl FnOnce(&str)) -> Result<String, F
 }
 
 /// Waits for the answer to each job, and for the end of the child.
-fn execute(mut trial: Trial, jobs: u32, answers: &mut Vec<Answer>) -> Result<(), TrialError> {
-    while answers.len() < jobs as usize {
+fn execute(mut trial: Trial, jobs: u32, answers: &mut Answers) -> Result<(), TrialError> {
+    while answers.took.len() < jobs as usize {
         if let Said::Answered(answer) = trial.hear()? {
-            answers.push(answer);
+            answers.add(answer);
         }
     }
     trial.finish()
@@ -82,10 +82,49 @@ fn lost(error: &TrialError) -> Failure {
     Failure::new(error.exit(), error.full())
 }
 
+/// What is kept of the answers, of which there may be many.
+#[derive(Default)]
+struct Answers {
+    /// The first that is not done, else the first; and which job it was the answer to, from 1.
+    shown: Option<(Answer, usize)>,
+    /// How often each verdict came.
+    outcomes: BTreeMap<Verdict, usize>,
+    /// In the order of the jobs.
+    took: Vec<Duration>,
+}
+
+impl Answers {
+    fn add(&mut self, answer: Answer) {
+        self.took.push(answer.took);
+        *self.outcomes.entry(answer.verdict).or_default() += 1;
+        let is_done = |answer: &Answer| answer.verdict == Verdict::Done;
+        if self
+            .shown
+            .as_ref()
+            .is_none_or(|(shown, _)| is_done(shown) && !is_done(&answer))
+        {
+            self.shown = Some((answer, self.took.len()));
+        }
+    }
+
+    /// `None` where there is no answer.
+    fn shown(self) -> Option<Shown> {
+        let (answer, number) = self.shown?;
+        let mut took = self.took;
+        took.sort_unstable();
+        Some(Shown {
+            answer,
+            number,
+            outcomes: self.outcomes,
+            took,
+        })
+    }
+}
+
 /// What is shown of the answers.
-struct Shown<'a> {
+struct Shown {
     /// The first that is not done; else the first.
-    answer: &'a Answer,
+    answer: Answer,
     /// Which job it was the answer to, from 1.
     number: usize,
     /// How often each verdict came.
@@ -94,25 +133,7 @@ struct Shown<'a> {
     took: Vec<Duration>,
 }
 
-impl<'a> Shown<'a> {
-    /// `None` where there is no answer.
-    fn of(answers: &'a [Answer]) -> Option<Shown<'a>> {
-        let position = answers.iter().position(|answer| answer.verdict != Verdict::Done);
-        let position = position.unwrap_or(0);
-        let mut outcomes = BTreeMap::new();
-        for answer in answers {
-            *outcomes.entry(answer.verdict).or_default() += 1;
-        }
-        let mut took: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
-        took.sort_unstable();
-        Some(Shown {
-            answer: answers.get(position)?,
-            number: position + 1,
-            outcomes,
-            took,
-        })
-    }
-
+impl Shown {
     /// The time within which that share of the jobs was done, in hundredths: the nearest rank.
     fn percentile(&self, hundredths: usize) -> Duration {
         let rank = (self.took.len() * hundredths).div_ceil(100);
@@ -127,7 +148,7 @@ impl<'a> Shown<'a> {
             message,
             result,
             ..
-        } = self.answer;
+        } = &self.answer;
         let mut lines = Vec::new();
         let several = self.took.len() > 1;
         if several {
@@ -162,14 +183,14 @@ impl<'a> Shown<'a> {
 
     fn document(&self, catalog: &Catalog, handler: &str) -> Value {
         let plugin = catalog.handlers.plugin(handler);
-        let answer = self.answer;
+        let answer = &self.answer;
         let result = answer.result.as_str();
         // A result that is no JSON is a fault of the handler, which whoever reads this wants to see.
         let result = match result.is_empty() {
             true => Value::Null,
             false => serde_json::from_str(result).unwrap_or_else(|_| Value::from(result)),
         };
-        let micros = |hundredths| self.percentile(hundredths).as_secs_f64() * 1e6;
+        let micros = |hundredths| self.percentile(hundredths).as_nanos() as f64 / 1e3;
         let outcomes = self
             .outcomes
             .iter()
@@ -194,7 +215,7 @@ impl<'a> Shown<'a> {
 
     /// Of an answer that is not done.
     fn failure(&self, handler: &str) -> Failure {
-        let Answer { verdict, message, .. } = self.answer;
+        let Answer { verdict, message, .. } = &self.answer;
         let mut text = format!("handler `{handler}` answered `{verdict}` to job {}", self.number);
         if !message.is_empty() {
             text.push_str(&format!(": {message}"));
@@ -218,29 +239,30 @@ mod tests {
         }
     }
 
+    fn shown(answers: impl IntoIterator<Item = Answer>) -> Option<Shown> {
+        let mut all = Answers::default();
+        answers.into_iter().for_each(|answer| all.add(answer));
+        all.shown()
+    }
+
     #[test]
     fn percentiles_are_of_the_nearest_rank() {
-        let answers: Vec<Answer> = (1..=200)
-            .rev()
-            .map(|micros| answer(Verdict::Done, micros))
-            .collect();
-        let shown = Shown::of(&answers).expect("there are answers");
-        let micros = [1, 50, 99, 100].map(|hundredths| shown.percentile(hundredths).as_micros());
+        let answers = (1..=200).rev().map(|micros| answer(Verdict::Done, micros));
+        let many = shown(answers).expect("there are answers");
+        let micros = [1, 50, 99, 100].map(|hundredths| many.percentile(hundredths).as_micros());
         assert_eq!(micros, [2, 100, 198, 200]);
-        let one = [answer(Verdict::Done, 7)];
-        let shown = Shown::of(&one).expect("there is one");
-        assert_eq!(shown.percentile(50), shown.percentile(100));
-        assert!(Shown::of(&[]).is_none());
+        let one = shown([answer(Verdict::Done, 7)]).expect("there is one");
+        assert_eq!(one.percentile(50), one.percentile(100));
+        assert!(shown([]).is_none());
     }
 
     #[test]
     fn the_first_answer_that_is_not_done_is_shown() {
-        let answers =
-            [Verdict::Done, Verdict::Retry, Verdict::Bury, Verdict::Retry].map(|verdict| answer(verdict, 1));
-        let shown = Shown::of(&answers).expect("there are answers");
-        assert_eq!((shown.number, shown.answer.verdict), (2, Verdict::Retry));
-        assert_eq!(shown.failure("h").exit, Exit::Retry);
-        insta::assert_snapshot!(shown.text(), @"
+        let verdicts = [Verdict::Done, Verdict::Retry, Verdict::Bury, Verdict::Retry];
+        let first = shown(verdicts.map(|verdict| answer(verdict, 1))).expect("there are answers");
+        assert_eq!((first.number, first.answer.verdict), (2, Verdict::Retry));
+        assert_eq!(first.failure("h").exit, Exit::Retry);
+        insta::assert_snapshot!(first.text(), @"
         jobs     4: done 1, retry 2, bury 1
         shown    job 2
         outcome  retry
