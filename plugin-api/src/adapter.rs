@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     decode,
     done::Result,
-    error::Error,
+    error::{Error, millis},
     export::{Entry, Export},
     handler::{Handler, Payload},
     host::{self, Configured},
@@ -171,10 +171,8 @@ impl<K, H: Run<K>> RawHandler for Adapter<K, H> {
             ));
             None
         });
-        // A time below a millisecond is no wish for none.
-        wanted.map_or(0, |every| {
-            u64::try_from(every.as_millis()).unwrap_or(u64::MAX).max(1)
-        })
+        // No time at all is no wish for none.
+        wanted.map_or(0, |every| millis(every).max(1))
     }
 
     fn tick(&self) {

@@ -117,7 +117,7 @@ impl From<Error> for Outcome {
 }
 
 /// Whole milliseconds, rounded up, and never the value that stands for the policy's delay.
-fn millis(delay: Duration) -> u64 {
+pub(crate) fn millis(delay: Duration) -> u64 {
     let millis = delay.as_nanos().div_ceil(1_000_000);
     u64::try_from(millis).map_or(DELAY_BY_POLICY - 1, |millis| millis.min(DELAY_BY_POLICY - 1))
 }

@@ -9,7 +9,7 @@ use asynccall_abi::{
 };
 use serde::Serialize;
 
-use crate::done::Result;
+use crate::{done::Result, error::millis};
 
 /// A job to be put with [`Job::put`](crate::Job::put), on the queue server that the job in hand came from.
 ///
@@ -70,13 +70,12 @@ impl NewJob {
     }
 
     pub(crate) fn wire(&self) -> wire::NewJob<'_> {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         wire::NewJob {
             tube: RStr::from_str(&self.tube),
             body: RSlice::from_slice(&self.body),
             priority: self.priority.map_or(PRIORITY_KEEP, i64::from),
             delay_ms: millis(self.delay),
-            // A time below a millisecond is no wish for the other job's.
+            // No time at all is no wish for the other job's.
             ttr_ms: self.ttr.map_or(TTR_KEEP, |ttr| millis(ttr).max(1)),
         }
     }
@@ -127,3 +126,19 @@ impl fmt::Display for PutError {
 }
 
 impl std::error::Error for PutError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_up_to_what_the_wire_counts_in() {
+        let job = NewJob::raw("")
+            .delay(Duration::from_micros(1))
+            .ttr(Duration::ZERO);
+        assert_eq!((job.wire().delay_ms, job.wire().ttr_ms), (1, 1));
+        let job = NewJob::raw("").delay(Duration::from_micros(2_001));
+        assert_eq!((job.wire().delay_ms, job.wire().ttr_ms), (3, TTR_KEEP));
+        assert_eq!(NewJob::raw("").wire().delay_ms, 0);
+    }
+}
