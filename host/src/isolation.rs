@@ -33,7 +33,7 @@ use crate::config::{Isolation, Pool};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IsolationError {
     /// A declared path is not there, or cannot be reached.
-    #[error("cannot open `{}` of `isolation.{key}`: {source}\n  hint: a path must be there before a worker starts, and so must every directory above it", path.display())]
+    #[error("cannot open `{}` of `isolation.{key}`: {source}{}", path.display(), way_to(source))]
     Path {
         /// The setting.
         key: &'static str,
@@ -62,6 +62,19 @@ pub(crate) enum IsolationError {
     /// The filter of system calls cannot be made or set.
     #[error("cannot close the network by a filter of system calls: {0}")]
     Filter(#[from] seccompiler::Error),
+}
+
+/// What to do about a declared path that cannot be opened.
+fn way_to(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "\n  hint: a path must be there before a worker starts, and so must every directory above it"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "\n  hint: whoever the daemon runs as must be able to search every directory above it (`chmod +x`)"
+        }
+        _ => "",
+    }
 }
 
 impl IsolationError {

@@ -160,6 +160,7 @@ fn network(value: &Value) -> Judged {
         match item.as_str() {
             Some("unix") => unix = true,
             Some("udp") => udp = true,
+            Some("off") => return Err(Hint::some("`off` stands alone, in no list".to_owned())),
             Some(word) => return Err(near::hint(word, ["off", "unix", "udp"])),
             None => ports.push(whole(item, 1, u16::MAX.into())?),
         }

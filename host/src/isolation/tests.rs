@@ -5,7 +5,10 @@ use std::{
     net::UdpSocket,
     os::{
         fd::AsRawFd,
-        unix::net::{UnixDatagram, UnixStream},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixDatagram, UnixListener, UnixStream},
+        },
     },
     sync::LazyLock,
     thread,
@@ -80,4 +83,51 @@ fn a_pair_of_sockets_leads_nowhere_else() {
     stream.expect("one end of it never leads anywhere but to the other");
     let denied = datagrams.expect_err("it could be sent to any socket");
     assert_eq!(denied.raw_os_error(), Some(nix::libc::EACCES));
+}
+
+#[test]
+fn closed_files_keep_their_attributes_and_their_sockets_open() {
+    let closed = Isolation {
+        read: Some(Vec::new()),
+        ..Isolation::default()
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, socket) = (directory.path().join("file"), directory.path().join("socket"));
+    fs::write(&file, "text").expect("a file");
+    let _listens = UnixListener::bind(&socket).expect("a socket");
+    let acts = || {
+        let mode = fs::set_permissions(&file, fs::Permissions::from_mode(0o600));
+        (
+            fs::read(&file),
+            fs::metadata(&file),
+            mode,
+            UnixStream::connect(&socket),
+        )
+    };
+    let (content, attributes, mode, connected) = isolated(&closed, &needs(&[]), acts);
+    let denied = content.expect_err("it is closed");
+    assert_eq!(denied.raw_os_error(), Some(nix::libc::EACCES));
+    assert_eq!(attributes.expect("they are open").len(), 4);
+    mode.expect("it is the owner's to change");
+    connected.expect("it is of the network");
+}
+
+#[test]
+fn a_path_that_cannot_be_opened_is_told_with_what_to_do() {
+    let error = |kind: io::ErrorKind| {
+        let source = io::Error::new(kind, "the system's words");
+        IsolationError::declared("read", Path::new("/srv/in"), source).to_string()
+    };
+    let errors = [
+        error(io::ErrorKind::NotFound),
+        error(io::ErrorKind::PermissionDenied),
+        error(io::ErrorKind::OutOfMemory),
+    ];
+    insta::assert_snapshot!(errors.join("\n"), @"
+    cannot open `/srv/in` of `isolation.read`: the system's words
+      hint: a path must be there before a worker starts, and so must every directory above it
+    cannot open `/srv/in` of `isolation.read`: the system's words
+      hint: whoever the daemon runs as must be able to search every directory above it (`chmod +x`)
+    cannot open `/srv/in` of `isolation.read`: the system's words
+    ");
 }

@@ -123,6 +123,8 @@ fn what_an_isolation_cannot_mean_is_said_and_what_it_cannot_stand_beside() {
     /etc/host.toml:5: `pool.isolation.read`: found `1`, wanted a path or a list of paths
     /etc/host.toml:6: `pool.isolation.writes`: unknown key; hint: did you mean `write`?
     "#);
+    let file = "[[pool]]\n[pool.isolation]\nnetwork = [\"off\", 25]\n";
+    insta::assert_snapshot!(given("").file(file).problems(), @r#"/etc/host.toml:3: `pool.isolation.network`: found `["off",25]`, wanted `off`, or a list of TCP ports, `unix` and `udp`; hint: `off` stands alone, in no list"#);
     let file = "[[pool]]\nno_new_privs = false\n[pool.isolation]\nnetwork = \"off\"\n";
     insta::assert_snapshot!(given("").file(file).problems(), @"
     /etc/host.toml:2: `pool.no_new_privs`: found `false`, wanted `true`, as the pool has an `isolation`; hint: the kernel isolates nobody who may gain privileges
