@@ -100,7 +100,9 @@ impl Exit {
                 "the daemon does not answer on its control socket; `call`: the queue server cannot be reached or takes no job now, and nothing was put"
             }
             Self::Internal => "an error of the daemon itself; please report it",
-            Self::CannotCreate => "the pid file, the control socket or the log file cannot be created",
+            Self::CannotCreate => {
+                "the pid file, the control socket, the log file, the lock file or the directory of a new plugin cannot be made"
+            }
             Self::AlreadyRunning => "another daemon holds the pid file",
             Self::NoPermission => {
                 "the pid file or its directory belongs to someone else, or only root may become `user`"

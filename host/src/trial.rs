@@ -3,7 +3,7 @@
 //!
 //! The parent stages the plugin as a master does; the child loads the copy that it inherits with a [`Runner`], so a
 //! trial loads nothing in another way than a worker. Whatever the plugin does to its process, the parent lives and says
-//! what became of it. There is no queue, and none of a pool's limits: those of the caller hold.
+//! what became of it. There is no queue, and neither the limits nor the isolation of a pool: those of the caller hold.
 //!
 //! ```text
 //!  parent                                       child (`trial --link-fd N`)

@@ -65,7 +65,7 @@ pub enum NoPluginApi {
         error: String,
     },
     /// A `Cargo.toml` cannot name the directory.
-    #[error("no Cargo.toml can name `{}`: wanted a path in UTF-8 without control characters", .path.display())]
+    #[error("no Cargo.toml can name `{}`: wanted a path in UTF-8 without control characters", .path.display().to_string().escape_debug())]
     Unspeakable {
         /// The directory.
         path: PathBuf,
@@ -185,7 +185,7 @@ mod tests {
         let refused = LocalPath::new(Path::new("a\nb")).expect_err("a control character");
         assert_eq!(
             refused.to_string(),
-            "no Cargo.toml can name `a\nb`: wanted a path in UTF-8 without control characters"
+            r"no Cargo.toml can name `a\nb`: wanted a path in UTF-8 without control characters"
         );
     }
 }

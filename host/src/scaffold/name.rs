@@ -66,7 +66,8 @@ pub struct Name {
 pub enum InvalidName {
     /// It has other characters than those, or begins with another one than a letter.
     #[error(
-        "`{name}` is no name for a plugin: wanted a lower-case letter, and then a-z, 0-9, `-` and `_`{}",
+        "`{}` is no name for a plugin: wanted a lower-case letter, and then a-z, 0-9, `-` and `_`{}",
+        .name.escape_debug(),
         .near.as_ref().map(|near| format!("\n  hint: did you mean `{near}`?")).unwrap_or_default()
     )]
     Spelling {
@@ -219,6 +220,7 @@ mod tests {
             "a/b",
             "größe",
             "...",
+            "a\nb",
             "async",
             "self",
             "test",
@@ -248,6 +250,8 @@ mod tests {
           hint: did you mean `a-b`?
         `größe` is no name for a plugin: wanted a lower-case letter, and then a-z, 0-9, `-` and `_`
         `...` is no name for a plugin: wanted a lower-case letter, and then a-z, 0-9, `-` and `_`
+        `a\nb` is no name for a plugin: wanted a lower-case letter, and then a-z, 0-9, `-` and `_`
+          hint: did you mean `a-b`?
         a plugin cannot be called `async`: that is a keyword of Rust
           hint: `my-async` would do
         a plugin cannot be called `self`: that is a keyword of Rust
