@@ -54,6 +54,7 @@ mod restart_refused;
 mod retries;
 mod rollback;
 mod running_jobs;
+mod schema;
 mod self_check;
 mod service_manager;
 mod settings;

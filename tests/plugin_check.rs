@@ -67,9 +67,11 @@ fn a_plugin_that_comes_up_passes_every_step() {
     ok      manifest
     -       lock file: not required
     ok      load
+    -       left: configuration: no schema to check it against
     ok      left: create
     ok      left: self-check
     ok      left: exit
+    -       right: configuration: no schema to check it against
     ok      right: create
     ok      right: self-check
     ok      right: exit
@@ -207,9 +209,19 @@ fn the_document_has_every_step() {
     let of = |key: &str| steps.iter().map(|step| step[key].clone()).collect::<Vec<_>>();
     assert_eq!(
         of("step"),
-        ["permissions", "manifest", "lock file", "load", "create"]
+        [
+            "permissions",
+            "manifest",
+            "lock file",
+            "load",
+            "configuration",
+            "create"
+        ]
     );
-    assert_eq!(of("verdict"), ["ok", "ok", "not required", "ok", "failed"]);
-    assert_eq!(steps[4]["handler"], "stillborn");
+    assert_eq!(
+        of("verdict"),
+        ["ok", "ok", "not required", "ok", "no schema", "failed"]
+    );
+    assert_eq!(steps[5]["handler"], "stillborn");
     assert_eq!(document["path"], "PLUGINS/libstillborn.so");
 }

@@ -22,6 +22,7 @@ use crate::{
     exit::Exit,
     plugin::{
         PluginError, PluginErrors, StagedRef,
+        description::Description,
         library::Handler,
         registry::{self, Request},
         view::LazyView,
@@ -49,6 +50,11 @@ pub struct Origin {
 pub enum Step {
     /// The plugins are loaded.
     Loaded,
+    /// The configuration fits its schema.
+    Fitted {
+        /// Whether there is one.
+        schema: bool,
+    },
     /// The handler is made.
     Created,
     /// The handler has checked itself.
@@ -62,6 +68,22 @@ pub enum LoadError {
     Plugins(PluginErrors),
     /// The handler cannot be chosen, made, or does not pass its own check.
     Handler(PluginError),
+}
+
+/// Loads staged plugins and asks what they say of a handler, which is not made.
+///
+/// The copies' descriptors stay open for the life of the process, and so does what is loaded.
+///
+/// # Errors
+/// The plugins cannot be loaded, or what they say is of no use.
+pub fn describe(
+    copies: Vec<StagedRef>,
+    handler: &str,
+    mut reached: impl FnMut(Step),
+) -> Result<Description, LoadError> {
+    let registry = registry::open(copies, host_api()).map_err(LoadError::Plugins)?;
+    reached(Step::Loaded);
+    registry.describe(handler).map_err(LoadError::Handler)
 }
 
 impl Runner {
@@ -104,6 +126,8 @@ impl Runner {
     ) -> Result<Runner, LoadError> {
         let registry = registry::open(copies, host_api()).map_err(LoadError::Plugins)?;
         reached(Step::Loaded);
+        let schema = registry.check(handler, config).map_err(LoadError::Handler)?;
+        reached(Step::Fitted { schema });
         let handler = registry.create(handler, config).map_err(LoadError::Handler)?;
         reached(Step::Created);
         handler.self_check().map_err(LoadError::Handler)?;

@@ -1,5 +1,5 @@
 //! A handler in a process of its own, to see whether it comes up and what it answers: what `plugin check` and
-//! `plugin run` do.
+//! `plugin run` do, and `plugin schema` and `plugin docs` to hear what is said of it.
 //!
 //! The parent stages the plugin as a master does; the child loads the copy that it inherits with a [`Runner`], so a
 //! trial loads nothing in another way than a worker. Whatever the plugin does to its process, the parent lives and says
@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!  parent                                       child (`trial --link-fd N`)
-//!  Trial::start ── Setup, body ──────────────▶  load ▸ create ▸ self-check ▸ a job, `repeat` times ▸ exit
+//!  Trial::start ── Setup, body ──────────────▶  load ▸ check ▸ create ▸ self-check ▸ a job, `repeat` times ▸ exit
 //!  Trial::hear  ◀─ Said: one for each of them ─┘
 //! ```
 //!
@@ -21,7 +21,12 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{config::HandlerConfig, exit::Exit, observe::log, plugin::StagedRef};
+use crate::{
+    config::HandlerConfig,
+    exit::Exit,
+    observe::log,
+    plugin::{StagedRef, description::Description},
+};
 
 #[cfg(doc)]
 use crate::local::Runner;
@@ -40,8 +45,20 @@ pub struct Setup {
     pub config: HandlerConfig,
     /// How it logs, to the parent's standard error.
     pub log: log::Settings,
-    /// The jobs to run; nothing: only to be made and to check itself.
-    pub jobs: Option<Jobs>,
+    /// What to do once the plugins are loaded.
+    pub task: Task,
+}
+
+/// What a child does with a handler.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Asks the plugin what it says of it.
+    Describe,
+    /// Makes it and has it check itself.
+    Make,
+    /// Makes it, has it check itself, and runs jobs.
+    Run(Jobs),
 }
 
 /// The same job, several times.
@@ -63,6 +80,13 @@ pub struct Jobs {
 pub enum Said {
     /// The plugins are loaded.
     Loaded,
+    /// What the plugin says of the handler. Nothing follows.
+    Described(Description),
+    /// The configuration fits its schema.
+    Fitted {
+        /// Whether there is one.
+        schema: bool,
+    },
     /// The handler is made.
     Created,
     /// The handler has checked itself.

@@ -1,5 +1,7 @@
 //! What a handler says of the documents that it is given.
 
+#[cfg(feature = "schemars")]
+use serde_json::json;
 use serde_json::{Map, Value};
 
 /// The JSON Schemas of a handler's configuration and payload.
@@ -61,8 +63,15 @@ impl Schemas {
     /// The schema of the configuration alone, from its type.
     #[cfg(feature = "schemars")]
     pub fn of_config<Config: schemars::JsonSchema>() -> Schemas {
+        let config = match schemars::schema_for!(Config).into() {
+            // A handler that wants none is given an empty table, which reads as `()`.
+            Value::Object(schema) if schema.get("type") == Some(&json!("null")) => {
+                json!({"type": "object", "additionalProperties": false})
+            }
+            config => config,
+        };
         Schemas {
-            config: Some(schemars::schema_for!(Config).into()),
+            config: Some(config),
             payload: None,
         }
     }

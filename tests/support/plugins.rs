@@ -23,6 +23,7 @@ const PACKAGES: &[&str] = &[
     "zoo-landmine",
     "zoo-loud",
     "zoo-pair",
+    "zoo-picky",
     "zoo-prowler",
     "zoo-stillborn",
     "asynccall-exec",

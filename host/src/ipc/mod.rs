@@ -46,6 +46,9 @@ pub struct Setup {
     pub handler_configs: BTreeMap<String, config::HandlerConfig>,
     /// The staged plugins to load, as inherited descriptors.
     pub plugins: Vec<StagedRef>,
+    /// Whether it is one of those that have to come up before their generation serves: it checks what holds for all
+    /// workers of the generation's pool.
+    pub is_first: bool,
     /// The scoreboard, as an inherited descriptor.
     pub scoreboard: RawFd,
     /// The first of the scoreboard's rows that belong to the worker's slots, one each.

@@ -160,6 +160,7 @@ impl Processes {
         nr: u32,
         pool: &str,
         generation: &Generation,
+        is_first: bool,
         outputs: &mut Outputs,
         events: &mpsc::UnboundedSender<Event>,
     ) -> io::Result<u32> {
@@ -176,6 +177,7 @@ impl Processes {
             handlers: generation.handlers(pool).to_vec(),
             handler_configs: generation.handler_configs(pool),
             plugins: generation.catalog.references(),
+            is_first,
             scoreboard: std::os::fd::AsRawFd::as_raw_fd(&self.scoreboard.as_fd()),
             first_row: rows.start,
             streak,

@@ -166,10 +166,12 @@ impl Master {
     }
 
     pub(super) fn spawn(&mut self, id: Id, pool: &str, nr: u32, generation: u64) {
+        let is_first = self.children.rolling_out() == Some(generation);
         let outcome = match self.generations.get(&generation) {
             Some(generation) => {
+                let (outputs, events) = (&mut self.outputs, &self.events);
                 self.processes
-                    .spawn(id, nr, pool, generation, &mut self.outputs, &self.events)
+                    .spawn(id, nr, pool, generation, is_first, outputs, events)
             }
             None => Err(io::Error::other("its generation is gone")),
         };

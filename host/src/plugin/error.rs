@@ -11,7 +11,9 @@ use thiserror::Error;
 
 use crate::{
     exit::Exit,
-    plugin::{lock::LockError, manifest::ManifestError, vet::Finding},
+    plugin::{
+        description::DescriptionError, lock::LockError, manifest::ManifestError, schema::Faults, vet::Finding,
+    },
 };
 pub(super) use words::{file_name, reason, shell_word};
 use words::{in_directories, listed, load_hint, not_in, open_hint};
@@ -161,6 +163,26 @@ pub enum PluginError {
         /// The names that exist, sorted.
         known: Vec<String>,
     },
+    /// What a plugin says of a handler cannot be used.
+    #[error("cannot use handler `{handler}` of {}: {source}", file_name(path))]
+    Description {
+        /// The handler's name.
+        handler: String,
+        /// The canonical path of its plugin.
+        path: PathBuf,
+        /// What is wrong.
+        source: DescriptionError,
+    },
+    /// A configuration does not fit the schema that the plugin gives.
+    #[error("cannot configure handler `{handler}`: {faults}")]
+    Unfit {
+        /// The handler's name.
+        handler: String,
+        /// The canonical path of its plugin.
+        path: PathBuf,
+        /// All that is wrong.
+        faults: Faults,
+    },
     /// A handler refused its configuration.
     #[error("cannot configure handler `{handler}`: {message}")]
     Configure {
@@ -239,6 +261,11 @@ impl PluginError {
             PluginError::NoneChosen { .. } => Some(
                 "choose one with `--handler NAME`, or with `handler` in the file's `[[pool]]`".to_owned(),
             ),
+            PluginError::Unfit { path, handler, .. } => Some(format!(
+                "`asynccall-host plugin docs {} {handler}` explains every key",
+                shell_word(path)
+            )),
+            PluginError::Description { .. } => Some("its author has to mend the plugin".to_owned()),
             PluginError::NotAFile { .. }
             | PluginError::Directory { .. }
             | PluginError::Encoding { .. }
@@ -273,7 +300,9 @@ impl PluginError {
             PluginError::Duplicate { .. }
             | PluginError::NoSuchHandler { .. }
             | PluginError::NoneChosen { .. }
+            | PluginError::Unfit { .. }
             | PluginError::Configure { .. } => Exit::Config,
+            PluginError::Description { .. } => Exit::BadData,
             PluginError::Create { .. } | PluginError::SelfCheck { .. } | PluginError::Panicked { .. } => {
                 Exit::Failed
             }
@@ -306,7 +335,7 @@ pub struct PluginErrors(Vec<PluginError>);
 
 impl PluginErrors {
     /// `value` where there are no errors.
-    pub(super) fn or<T>(errors: Vec<PluginError>, value: T) -> Result<T, PluginErrors> {
+    pub(crate) fn or<T>(errors: Vec<PluginError>, value: T) -> Result<T, PluginErrors> {
         if errors.is_empty() {
             Ok(value)
         } else {

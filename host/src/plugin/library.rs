@@ -37,6 +37,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::plugin::{
     PluginError, PluginInfo,
+    description::Description,
     error::file_name,
     manifest::{AbiVersion, ManifestError},
     stage::StagedRef,
@@ -76,6 +77,16 @@ impl Library {
     /// Which plugin it is.
     pub(super) fn info(&self) -> &Arc<PluginInfo> {
         &self.info
+    }
+
+    /// What the plugin says of one of its handlers; nothing where it is of an abi before 1.2.
+    pub(super) fn describe(&self, handler: &str) -> Result<Description, PluginError> {
+        let answer = self.root.describe(handler).unwrap_or_default();
+        Description::read(&answer).map_err(|source| PluginError::Description {
+            handler: handler.to_owned(),
+            path: self.info.path.clone(),
+            source,
+        })
     }
 
     /// Makes one of the plugin's handlers from its configuration, a JSON document.

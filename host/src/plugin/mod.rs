@@ -16,6 +16,8 @@
 //! - [`stage`]: the copy that is loaded, and its hash,
 //! - [`lock`]: which hashes an operator has agreed to,
 //! - [`library`]: loading the copy and calling across the border,
+//! - [`description`]: which documents its handlers say that they take,
+//! - [`schema`]: checking a configuration against what they say,
 //! - [`view`]: the JSON view of a body that handlers ask for,
 //! - [`registry`]: the search along directories, and names of handlers,
 //! - [`places`]: which directories to watch for changes of what is loaded,
@@ -24,6 +26,7 @@
 //! Plugins are trusted code in the worker's uid: vetting guards against accidents
 //! and mixed-up privileges, it is no sandbox. Nothing in here logs.
 
+pub mod description;
 pub mod error;
 pub mod library;
 pub mod lock;
@@ -31,6 +34,7 @@ pub mod manifest;
 mod nearby;
 pub mod places;
 pub mod registry;
+pub mod schema;
 pub mod stage;
 pub mod vet;
 pub mod view;

@@ -17,11 +17,14 @@ use std::{
 };
 
 use asynccall_abi::host::HostApiRef;
+use serde_json::Value;
 
 use crate::plugin::{
     PluginError, PluginErrors, PluginInfo, Warning,
+    description::{Description, DescriptionError},
     library::{Handler, Library},
     lock::Lock,
+    schema::place_of,
     stage::{Staged, StagedRef, stage},
     vet,
 };
@@ -196,20 +199,57 @@ pub fn open(staged: Vec<StagedRef>, host: HostApiRef) -> Result<Registry, Plugin
 }
 
 impl Registry {
+    /// What the plugin says of the handler of that name; both schemas are looked at.
+    pub fn describe(&self, handler: &str) -> Result<Description, PluginError> {
+        let library = self.library(handler)?;
+        let description = library.describe(handler)?;
+        match description.check() {
+            Ok(()) => Ok(description),
+            Err(source) => Err(wrong(library, handler, source)),
+        }
+    }
+
+    /// Whether a configuration fits the schema that the handler's plugin gives; `false`: it gives none.
+    ///
+    /// To be asked before the handler is made from that configuration.
+    pub fn check(&self, handler: &str, config: &Value) -> Result<bool, PluginError> {
+        let library = self.library(handler)?;
+        let description = library.describe(handler)?;
+        let faults = description.faults(&place_of(handler), config);
+        match faults.map_err(|source| wrong(library, handler, source))? {
+            None => Ok(description.config.is_some()),
+            Some(faults) => Err(PluginError::Unfit {
+                handler: handler.to_owned(),
+                path: library.info().path.clone(),
+                faults,
+            }),
+        }
+    }
+
     /// Makes the handler of that name from its configuration.
-    pub fn create(&self, handler: &str, config: &serde_json::Value) -> Result<Handler, PluginError> {
+    pub fn create(&self, handler: &str, config: &Value) -> Result<Handler, PluginError> {
+        self.library(handler)?.create(handler, &config.to_string())
+    }
+
+    fn library(&self, handler: &str) -> Result<&Library, PluginError> {
         let has = |library: &&Library| {
             let entries = &library.info().manifest.handlers;
             entries.iter().any(|entry| entry.name == handler)
         };
-        match self.libraries.iter().find(has) {
-            Some(library) => library.create(handler, &config.to_string()),
-            None => Err(self.handlers.missing(handler)),
-        }
+        let library = self.libraries.iter().find(has);
+        library.ok_or_else(|| self.handlers.missing(handler))
     }
 
     /// The loaded plugins, in the order of the request.
     pub fn plugins(&self) -> impl Iterator<Item = &Arc<PluginInfo>> {
         self.libraries.iter().map(Library::info)
+    }
+}
+
+fn wrong(library: &Library, handler: &str, source: DescriptionError) -> PluginError {
+    PluginError::Description {
+        handler: handler.to_owned(),
+        path: library.info().path.clone(),
+        source,
     }
 }

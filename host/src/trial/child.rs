@@ -8,11 +8,11 @@ use std::{
 
 use asynccall_abi::outcome::{self, DELAY_BY_POLICY, Outcome};
 
-use super::{Answer, Jobs, Said, Setup, Verdict};
+use super::{Answer, Jobs, Said, Setup, Task, Verdict};
 use crate::{
     exit::Exit,
     ipc::{descriptors, encode},
-    local::{LoadError, Origin, Runner, Step},
+    local::{self, LoadError, Origin, Runner, Step},
     observe::log,
 };
 
@@ -32,7 +32,11 @@ fn serve(mut link: BufReader<UnixStream>) -> io::Result<()> {
     let mut line = Vec::new();
     link.read_until(b'\n', &mut line)?;
     let setup: Setup = serde_json::from_slice(&line)?;
-    let mut body = vec![0; setup.jobs.as_ref().map_or(0, |jobs| jobs.length)];
+    let length = match &setup.task {
+        Task::Run(jobs) => jobs.length,
+        Task::Describe | Task::Make => 0,
+    };
+    let mut body = vec![0; length];
     link.read_exact(&mut body)?;
     log::start(setup.log, None)?;
 
@@ -41,16 +45,30 @@ fn serve(mut link: BufReader<UnixStream>) -> io::Result<()> {
     let reached = |step| {
         let said = match step {
             Step::Loaded => Said::Loaded,
+            Step::Fitted { schema } => Said::Fitted { schema },
             Step::Created => Said::Created,
             Step::Checked => Said::Checked,
         };
         told = std::mem::replace(&mut told, Ok(())).and(tell(stream, &said));
     };
-    let made = Runner::start(setup.plugins, &setup.handler, setup.config.value(), reached);
+    let (plugins, handler) = (setup.plugins, setup.handler.as_str());
+    let jobs = match setup.task {
+        Task::Describe => {
+            let described = local::describe(plugins, handler, reached);
+            told?;
+            return tell(
+                stream,
+                &described.map_or_else(|error| refusal(&error), Said::Described),
+            );
+        }
+        Task::Make => None,
+        Task::Run(jobs) => Some(jobs),
+    };
+    let made = Runner::start(plugins, handler, setup.config.value(), reached);
     told?;
     match made {
         Ok(runner) => {
-            let mut jobs = setup.jobs.iter();
+            let mut jobs = jobs.iter();
             jobs.try_for_each(|jobs| execute(&runner, jobs, &body, stream))
         }
         Err(error) => tell(stream, &refusal(&error)),

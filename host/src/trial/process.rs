@@ -48,6 +48,8 @@ pub struct Limits {
 pub enum Stage {
     /// It loads the plugins.
     Loading,
+    /// It asks the plugin what it says of the handler, and checks the configuration.
+    Fitting,
     /// It makes the handler.
     Creating,
     /// The handler checks itself.
@@ -129,7 +131,9 @@ impl Trial {
     pub fn hear(&mut self) -> Result<Said, TrialError> {
         let said = self.receive()?;
         self.stage = match (&said, self.stage) {
-            (Said::Loaded, _) => Stage::Creating,
+            (Said::Loaded, _) => Stage::Fitting,
+            (Said::Fitted { .. }, _) => Stage::Creating,
+            (Said::Described(_), _) => Stage::Leaving,
             (Said::Created, _) => Stage::Checking,
             (Said::Checked, _) => Stage::Running(1),
             (Said::Answered(_), Stage::Running(number)) => Stage::Running(number.saturating_add(1)),
@@ -233,7 +237,7 @@ impl TrialError {
         let hint = match self {
             TrialError::Lost {
                 end: End::Silent(_),
-                stage: Stage::Loading | Stage::Creating | Stage::Checking,
+                stage: Stage::Loading | Stage::Fitting | Stage::Creating | Stage::Checking,
                 ..
             } => "\n  hint: `--start-timeout` gives it more time",
             _ => "",
@@ -265,13 +269,16 @@ impl fmt::Display for End {
 fn subject(stage: Stage, handler: &str) -> String {
     match stage {
         Stage::Loading | Stage::Leaving => "the plugin".to_owned(),
-        Stage::Creating | Stage::Checking | Stage::Running(_) => format!("handler `{handler}`"),
+        Stage::Fitting | Stage::Creating | Stage::Checking | Stage::Running(_) => {
+            format!("handler `{handler}`")
+        }
     }
 }
 
 fn when(stage: Stage) -> String {
     match stage {
         Stage::Loading => "while it was loaded".to_owned(),
+        Stage::Fitting => "when it was asked for its schemas".to_owned(),
         Stage::Creating => "when it was created".to_owned(),
         Stage::Checking => "in its self-check".to_owned(),
         Stage::Running(number) => format!("at job {number}"),
@@ -296,6 +303,7 @@ mod tests {
         let silent = End::Silent(Duration::from_secs(60));
         let texts = [
             lost(Stage::Loading, ended(Signal::SIGSEGV as i32)),
+            lost(Stage::Fitting, ended(Signal::SIGBUS as i32)),
             lost(Stage::Creating, ended(3 << 8)),
             lost(Stage::Checking, silent.clone()),
             lost(Stage::Running(7), ended(SIGRTMIN() & 0x7f)),
@@ -304,6 +312,7 @@ mod tests {
         ];
         insta::assert_snapshot!(texts.join("\n"), @"
         the plugin ended its process with SIGSEGV while it was loaded
+        handler `mailer` ended its process with SIGBUS when it was asked for its schemas
         handler `mailer` ended its process with exit code 3 when it was created
         handler `mailer` gave no answer within 60s in its self-check
           hint: `--start-timeout` gives it more time

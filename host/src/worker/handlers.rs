@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     config::HandlerConfig,
-    plugin::{PluginError, library::Handler, registry::Registry},
+    plugin::{PluginError, PluginErrors, library::Handler, registry::Registry},
 };
 
 /// A handler with its name.
@@ -27,6 +27,19 @@ pub(super) struct Handlers {
 }
 
 impl Handlers {
+    /// Whether the configurations of these handlers fit their schemas, where they have some; what is wrong with all
+    /// of them.
+    pub(super) fn check(
+        registry: &Registry,
+        configs: &BTreeMap<String, HandlerConfig>,
+    ) -> Result<(), PluginErrors> {
+        let checked = configs
+            .iter()
+            .map(|(name, config)| registry.check(name, config.value()));
+        let errors: Vec<PluginError> = checked.filter_map(Result::err).collect();
+        PluginErrors::or(errors, ())
+    }
+
     /// Makes the handlers that are named in `of_tube`, one for each tube of the pool.
     pub(super) fn create(
         registry: &Registry,

@@ -221,6 +221,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         handlers,
         handler_configs,
         plugins,
+        is_first,
         first_row,
         streak,
         grace,
@@ -248,6 +249,10 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     let (bell, ears) = bell().map_err(|error| format!("cannot create a pipe: {error}"))?;
     let registry =
         registry::open(plugins, host_api::host_api()).map_err(|errors| hints.with(errors.to_string()))?;
+    // Whoever comes after has the same plugins and configurations: what the checker needs of memory is not for all.
+    if is_first {
+        Handlers::check(&registry, &handler_configs).map_err(|errors| hints.with(errors.to_string()))?;
+    }
     let handlers =
         Handlers::create(&registry, &handlers, &handler_configs).map_err(|error| hints.with(error.full()))?;
     let mut shared = Shared {

@@ -11,7 +11,7 @@ use crate::{
     local::LoadError,
     master::Failure,
     plugin::{PluginError, PluginErrors, PluginInfo, registry::Catalog},
-    trial::{Limits, Said, Setup, Stage, Trial, TrialError},
+    trial::{Limits, Said, Setup, Stage, Task, Trial, TrialError},
 };
 
 /// `plugin check`: the verdict on each step. Each handler comes up in a process of its own.
@@ -22,7 +22,7 @@ pub(super) fn check(typed: cli::Check, print: impl FnOnce(&str)) -> Result<Strin
         Ok(catalog) => {
             report.staged(&catalog, &config);
             for handler in chosen(&catalog, typed.handler.as_deref())? {
-                let setup = super::setup(&config, &catalog, &handler, None);
+                let setup = super::setup(&config, &catalog, &handler, Task::Make);
                 if !report.try_handler(&catalog, &setup, &config) {
                     break;
                 }
@@ -89,6 +89,8 @@ enum Verdict {
     Failed,
     /// The settings do not require it.
     NotRequired,
+    /// There is no schema to check it against.
+    NoSchema,
 }
 
 impl Default for Report {
@@ -173,6 +175,9 @@ impl Report {
             match said {
                 Said::Loaded if self.steps.iter().any(|step| step.name == step_name(stage)) => {}
                 Said::Loaded => self.add(None, step_name(stage), Verdict::Ok, None),
+                Said::Fitted { schema: false } => {
+                    self.add(handler, step_name(stage), Verdict::NoSchema, None);
+                }
                 _ => self.add(handler, step_name(stage), Verdict::Ok, None),
             }
             if matches!(said, Said::Checked) {
@@ -228,16 +233,18 @@ impl Step {
         let verdict = match self.verdict {
             Verdict::Ok => "ok",
             Verdict::Failed => "FAILED",
-            Verdict::NotRequired => "-",
+            Verdict::NotRequired | Verdict::NoSchema => "-",
         };
         let mut text = format!("{verdict:<6}  ");
         if let Some(handler) = &self.handler {
             text.push_str(&format!("{handler}: "));
         }
         text.push_str(self.name);
-        if self.verdict == Verdict::NotRequired {
-            text.push_str(": not required");
-        }
+        text.push_str(match self.verdict {
+            Verdict::Ok | Verdict::Failed => "",
+            Verdict::NotRequired => ": not required",
+            Verdict::NoSchema => ": no schema to check it against",
+        });
         for line in self.detail.iter().flat_map(|detail| detail.lines()) {
             text.push_str(&format!("\n          {line}"));
         }
@@ -249,6 +256,7 @@ impl Step {
             Verdict::Ok => "ok",
             Verdict::Failed => "failed",
             Verdict::NotRequired => "not required",
+            Verdict::NoSchema => "no schema",
         };
         json!({ "step": self.name, "handler": self.handler, "verdict": verdict, "detail": self.detail })
     }
@@ -258,6 +266,7 @@ impl Step {
 fn step_name(stage: Stage) -> &'static str {
     match stage {
         Stage::Loading => "load",
+        Stage::Fitting => "configuration",
         Stage::Creating => "create",
         Stage::Checking => "self-check",
         Stage::Running(_) | Stage::Leaving => "exit",

@@ -19,7 +19,7 @@ use crate::{
         PluginErrors, PluginInfo,
         registry::{Asked, Catalog, Request, stage_all},
     },
-    trial::{Jobs, Setup},
+    trial::{Setup, Task},
 };
 
 /// `plugin …`: what to print at the end. A command that fails with something to show gives it to `print` before.
@@ -62,7 +62,7 @@ fn stage(config: &Config, asked: &str) -> Result<Catalog, PluginErrors> {
 }
 
 /// What a child needs in order to try a handler of these plugins.
-fn setup(config: &Config, catalog: &Catalog, handler: &str, jobs: Option<Jobs>) -> Setup {
+fn setup(config: &Config, catalog: &Catalog, handler: &str, task: Task) -> Setup {
     let mut log = log::settings(&config.daemon, STDERR_FILENO);
     log.path = None;
     Setup {
@@ -70,7 +70,7 @@ fn setup(config: &Config, catalog: &Catalog, handler: &str, jobs: Option<Jobs>) 
         handler: handler.to_owned(),
         config: config.handlers.get(handler).cloned().unwrap_or_default(),
         log,
-        jobs,
+        task,
     }
 }
 

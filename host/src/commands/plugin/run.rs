@@ -10,7 +10,7 @@ use crate::{
     local::LoadError,
     master::Failure,
     plugin::{PluginError, registry::Catalog},
-    trial::{Answer, Jobs, Limits, Said, Trial, TrialError, Verdict},
+    trial::{Answer, Jobs, Limits, Said, Task, Trial, TrialError, Verdict},
 };
 
 /// The body of a job that was given none: what a handler without a payload takes.
@@ -39,7 +39,7 @@ pub(super) fn run(typed: cli::Run, print: impl FnOnce(&str)) -> Result<String, F
         tube: typed.tube.clone(),
         attempt: typed.attempt,
     };
-    let setup = super::setup(&config, &catalog, handler, Some(jobs));
+    let setup = super::setup(&config, &catalog, handler, Task::Run(jobs));
     let limits = Limits {
         start: config.daemon.start_timeout,
         job: typed.timeout.map(|seconds| Duration::from_secs(seconds.into())),

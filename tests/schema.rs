@@ -1,0 +1,182 @@
+//! What handlers say of the documents that they take, and what the daemon makes of it: configurations are checked
+//! before a handler is made.
+
+use serde_json::json;
+
+use crate::support::{Beanstalkd, Ended, Host, plugin};
+
+/// Everything is wrong with it that can be.
+const WRONG: &str = r#"
+[handler.picky]
+mode = "strickt"
+dealy = 5
+delay = 0
+words = ["one", 2]
+[handler.picky.smtp]
+hots = "localhost"
+port = 70000
+password = 12345678
+"#;
+
+/// What a pool of `picky` needs.
+const RIGHT: &str = "[handler.picky.smtp]\nhost = \"localhost\"\npassword = \"hunter22\"\n";
+
+fn with_picky(handler: &str) -> String {
+    format!(
+        "[plugins]\nload = [\"{}\"]\n[[pool]]\ntubes = [\"t\"]\nhandler = \"{handler}\"\n",
+        plugin("picky").display()
+    )
+}
+
+/// The errors of a start that failed, without what the log says of it before.
+#[track_caller]
+fn start_refused(config: &str) -> String {
+    let ended = Host::unconnected().config(config).run(&["run"]);
+    assert_eq!(ended.code, Some(1), "{ended}");
+    let at = ended.err.find("error: ").expect("an error");
+    ended.err[at..].to_owned()
+}
+
+#[test]
+fn a_start_is_refused_with_every_fault_of_the_configuration_at_once() {
+    insta::assert_snapshot!(start_refused(&(with_picky("picky") + WRONG)), @"
+    error: cannot configure handler `picky`: 8 faults
+      `handler.picky.dealy`: unknown key; hint: did you mean `delay`?
+      `handler.picky.delay`: found `0`, wanted at least 1
+      `handler.picky.mode`: found a string, wanted `strict` or `lax`; hint: did you mean `strict`?
+      `handler.picky.smtp.host`: found nothing, wanted a string
+      `handler.picky.smtp.hots`: unknown key; hint: did you mean `host`?
+      `handler.picky.smtp.password`: found a number, wanted a string
+      `handler.picky.smtp.port`: found `70000`, wanted at most 65535
+      `handler.picky.words[1]`: found a number, wanted a string
+      hint: `asynccall-host plugin docs PLUGINS/libpicky.so picky` explains every key
+    ");
+}
+
+#[test]
+fn all_handlers_of_a_pool_are_checked_before_any_is_made() {
+    let handlers = "[pool.handlers]\nt = \"picky\"\nu = \"frugal\"\n";
+    let pool = with_picky("muddled").replace("[\"t\"]", "[\"t\", \"u\", \"v\"]");
+    let config = format!("{pool}{handlers}{RIGHT}user = \"me\"\n[handler.frugal]\nx = 1\n");
+    insta::assert_snapshot!(start_refused(&config), @r#"
+    error: cannot configure handler `frugal`: `handler.frugal.x`: unknown key
+      hint: `asynccall-host plugin docs PLUGINS/libpicky.so frugal` explains every key
+    cannot use handler `muddled` of libpicky.so: its schema of the configuration is no JSON Schema: at `/properties/port/minimum`: "one" is not of type "number"
+      hint: its author has to mend the plugin
+    cannot configure handler `picky`: `handler.picky.smtp.user`: unknown key, wanted `host`, `password` or `port`
+      hint: `asynccall-host plugin docs PLUGINS/libpicky.so picky` explains every key
+    "#);
+}
+
+#[test]
+fn a_reload_with_a_configuration_that_does_not_fit_changes_nothing() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let config = with_picky("picky");
+    let host = Host::new(&queue).workers(2).config(&(config.clone() + RIGHT));
+    let daemon = host.start();
+    let pids = daemon.workers();
+    daemon
+        .host()
+        .directory()
+        .write("host.toml", config.clone() + WRONG);
+    let refused = daemon.run(&["reload", "--wait"]);
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(
+        refused
+            .err
+            .contains("cannot configure handler `picky`: 8 faults\n"),
+        "{refused}"
+    );
+    let job = queue.put("t", r#"{"to": ["ada"]}"#);
+    let settled = daemon.wait_for_settled(job);
+    assert!(
+        settled.contains(r#"true,30,[],\"strict\",[\"ada\"],null]"#),
+        "{settled}"
+    );
+    assert_eq!(daemon.workers(), pids, "nobody was replaced");
+    daemon
+        .host()
+        .directory()
+        .write("host.toml", config + RIGHT + "port = 25\n");
+    daemon.run(&["reload", "--wait"]).succeeded();
+    let job = queue.put("t", r#"{"to": ["ada"]}"#);
+    let settled = daemon.wait_for_settled(job);
+    assert!(settled.contains(r#"[\"localhost\",25,true"#), "{settled}");
+}
+
+/// `plugin check` of one handler.
+#[track_caller]
+fn check(handler: &str, config: &serde_json::Value) -> Ended {
+    let host = Host::unconnected();
+    let file = plugin("picky");
+    let config = host.directory().write("handler.json", config.to_string());
+    let config = format!("--handler-config={handler}={}", config.display());
+    let file = file.to_str().expect("a path");
+    host.run_bare(&["plugin", "check", file, "--handler", handler, &config])
+}
+
+/// The last steps of a check.
+fn steps(ended: &Ended) -> String {
+    let text = ended.to_string();
+    let at = text.find("ok      load").unwrap_or_default();
+    format!(
+        "{}{}",
+        &text[..text.find('\n').map_or(0, |at| at + 1)],
+        &text[at..]
+    )
+}
+
+#[test]
+fn a_check_of_a_plugin_checks_the_configuration() {
+    let right = json!({"smtp": {"host": "localhost"}});
+    insta::assert_snapshot!(steps(&check("picky", &right)), @"
+    exit 0
+    ok      load
+    ok      picky: configuration
+    ok      picky: create
+    ok      picky: self-check
+    ok      picky: exit
+    ");
+    insta::assert_snapshot!(steps(&check("picky", &json!({"smtp": {"host": "", "user": 1}}))), @"
+    exit 78
+    ok      load
+    FAILED  picky: configuration
+              cannot configure handler `picky`: 2 faults
+                `handler.picky.smtp.host`: found a string of length 0, wanted at least 1
+                `handler.picky.smtp.user`: unknown key, wanted `host`, `password` or `port`
+                hint: `asynccall-host plugin docs PLUGINS/libpicky.so picky` explains every key
+    error: `PLUGINS/libpicky.so` does not pass, failed steps: 1
+    ");
+    insta::assert_snapshot!(steps(&check("picky", &json!({}))), @"
+    exit 78
+    ok      load
+    FAILED  picky: configuration
+              cannot configure handler `picky`: `handler.picky.smtp`: found nothing, wanted a table
+                hint: `asynccall-host plugin docs PLUGINS/libpicky.so picky` explains every key
+    error: `PLUGINS/libpicky.so` does not pass, failed steps: 1
+    ");
+    insta::assert_snapshot!(steps(&check("frugal", &json!({}))), @"
+    exit 0
+    ok      load
+    ok      frugal: configuration
+    ok      frugal: create
+    ok      frugal: self-check
+    ok      frugal: exit
+    ");
+}
+
+#[test]
+fn a_plugin_whose_schema_is_none_is_refused() {
+    insta::assert_snapshot!(start_refused(&with_picky("muddled")), @r#"
+    error: cannot use handler `muddled` of libpicky.so: its schema of the configuration is no JSON Schema: at `/properties/port/minimum`: "one" is not of type "number"
+      hint: its author has to mend the plugin
+    "#);
+    insta::assert_snapshot!(steps(&check("muddled", &json!({}))), @r#"
+    exit 65
+    ok      load
+    FAILED  muddled: configuration
+              cannot use handler `muddled` of libpicky.so: its schema of the configuration is no JSON Schema: at `/properties/port/minimum`: "one" is not of type "number"
+                hint: its author has to mend the plugin
+    error: `PLUGINS/libpicky.so` does not pass, failed steps: 1
+    "#);
+}
