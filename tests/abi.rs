@@ -338,3 +338,29 @@ fn the_daemon_gives_each_pool_its_handler_of_one_library() {
     // A thread of the plugin's own runtime wrote this, in a task that only its span ties to the job.
     daemon.wait_for_line(&[&format!("job={right}"), "kind=spawned", "from a task"]);
 }
+
+#[test]
+fn a_plugin_from_before_schemas_gives_none_and_is_configured_as_ever() {
+    for released in released().iter().filter(|released| released.minor < 2) {
+        let host = Host::unconnected();
+        let file = released.plugin.to_str().expect("a path");
+        let refused = host.run_bare(&["plugin", "schema", file]).failed(1);
+        assert!(
+            refused.contains("the plugin gives no schema of any document of handler `echo`"),
+            "{refused}"
+        );
+        let config = host.directory().write("echo.json", r#"{"tag": 7}"#);
+        let config = format!("--handler-config=echo={}", config.display());
+        let ended = host.run_bare(&["plugin", "check", file, &config]);
+        assert_eq!(ended.code, Some(78), "{ended}");
+        assert!(
+            ended
+                .out
+                .contains("-       echo: configuration: no schema to check it against\n")
+                && ended
+                    .out
+                    .contains("cannot configure handler `echo`: invalid type: integer `7`"),
+            "{ended}"
+        );
+    }
+}

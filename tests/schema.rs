@@ -1,7 +1,9 @@
 //! What handlers say of the documents that they take, and what the daemon makes of it: configurations are checked
 //! before a handler is made.
 
-use serde_json::json;
+use std::fs;
+
+use serde_json::{Value, json};
 
 use crate::support::{Beanstalkd, Ended, Host, plugin};
 
@@ -106,7 +108,7 @@ fn a_reload_with_a_configuration_that_does_not_fit_changes_nothing() {
 
 /// `plugin check` of one handler.
 #[track_caller]
-fn check(handler: &str, config: &serde_json::Value) -> Ended {
+fn check(handler: &str, config: &Value) -> Ended {
     let host = Host::unconnected();
     let file = plugin("picky");
     let config = host.directory().write("handler.json", config.to_string());
@@ -179,4 +181,156 @@ fn a_plugin_whose_schema_is_none_is_refused() {
                 hint: its author has to mend the plugin
     error: `PLUGINS/libpicky.so` does not pass, failed steps: 1
     "#);
+}
+
+/// `plugin …` with these words behind the built plugin.
+#[track_caller]
+fn of_picky(command: &str, words: &[&str]) -> Ended {
+    let file = plugin("picky");
+    let mut all = vec!["plugin", command, file.to_str().expect("a path")];
+    all.extend(words);
+    Host::unconnected().run_bare(&all)
+}
+
+#[test]
+fn the_schemas_of_a_handler_are_printed() {
+    let both = of_picky("schema", &["picky"]).succeeded();
+    let both: Value = serde_json::from_str(&both).expect("JSON");
+    assert_eq!(both["config"]["properties"]["delay"]["maximum"], 600);
+    assert_eq!(both["payload"]["required"], json!(["to"]));
+    for (only, document) in [("config", &both["config"]), ("payload", &both["payload"])] {
+        let one = of_picky("schema", &["picky", "--only", only]).succeeded();
+        assert_eq!(&serde_json::from_str::<Value>(&one).expect("JSON"), document);
+    }
+}
+
+#[test]
+fn a_schema_that_is_not_there_is_an_error() {
+    let told = [
+        of_picky("schema", &["frugal", "--only", "payload"]),
+        of_picky("schema", &["muddled"]),
+        of_picky("schema", &[]),
+        of_picky("docs", &["piky"]),
+    ];
+    insta::assert_snapshot!(told.map(|ended| ended.to_string()).join("\n"), @r#"
+    exit 1
+    error: the plugin gives no schema of the payload of handler `frugal`
+
+    exit 65
+    error: cannot use handler `muddled` of libpicky.so: its schema of the configuration is no JSON Schema: at `/properties/port/minimum`: "one" is not of type "number"
+      hint: its author has to mend the plugin
+
+    exit 64
+    error: no handler is chosen; there are `frugal`, `muddled`, `picky`
+      hint: name one of them behind the plugin
+
+    exit 78
+    error: no plugin has a handler `piky`; there are `frugal`, `muddled`, `picky`
+      hint: did you mean `picky`?
+    "#);
+}
+
+#[test]
+fn the_pages_of_a_plugin_are_printed_or_written() {
+    let page = of_picky("docs", &["picky"]).succeeded();
+    let page = page.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    insta::assert_snapshot!(page, @r#"
+    # `picky`
+
+    Answers with what it was given
+
+    A handler of the plugin `zoo-picky` VERSION, built for plugin abi 1.2.
+
+    ## Configuration
+
+    In the configuration file below `[handler.picky]`, or in a JSON file by `--handler-config picky=FILE`.
+
+    | Key | Type | Required | Default | |
+    |---|---|---|---|---|
+    | `delay` | whole number, 1 to 600 | | `30` | Seconds between two tries. |
+    | `mode` | `"strict"` or `"lax"` | | `"strict"` | `"strict"`: Every word counts. `"lax"`: Only the first word counts. |
+    | `smtp` | table | yes | | Where mails are handed over. |
+    | `smtp.host` | string, length at least 1 | yes | | Its name or address. |
+    | `smtp.password` | string | | | The password \| in clear text. |
+    | `smtp.port` | whole number, 0 to 65535 | | | |
+    | `words` | list; each: string | | `[]` | Words that are refused. |
+
+    An example; what begins with `#` may be left out:
+
+    ```toml
+    [handler.picky]
+    # delay = 30
+    # mode = "strict"
+    # words = []
+
+    [handler.picky.smtp]
+    host = "…"
+    # password = "…"
+    # port = 0
+    ```
+
+    ## Payload
+
+    | Key | Type | Required | Default | |
+    |---|---|---|---|---|
+    | `subject` | string, length at most 78 | | | At most 78 letters. |
+    | `to` | list; each: string | yes | | To whom it goes. |
+
+    An example:
+
+    ```json
+    {
+      "subject": "…",
+      "to": [
+        "…"
+      ]
+    }
+    ```
+
+    ## Outcomes
+
+    The handler answers each job with done, with a wish for another try, with a failure, or that it is to be buried; a panic
+    is a failure too. When it is tried again, and how often, the job's message and the pool decide (`retry`, `[pool.backoff]`,
+    `max_attempts`). A job runs at least once: after a crash or a lost connection it may run again.
+    "#);
+
+    let host = Host::unconnected();
+    let pair = plugin("pair");
+    let pages = host.path("pages/of/pair");
+    let (pair, directory) = (pair.to_str().expect("a path"), pages.to_str().expect("a path"));
+    insta::assert_snapshot!(host.run_bare(&["plugin", "docs", pair, "--output", directory]), @"
+    exit 0
+    wrote `DIR/pages/of/pair/left.md`
+    wrote `DIR/pages/of/pair/right.md`
+    ");
+    let page = fs::read_to_string(pages.join("left.md")).expect("it is written");
+    assert!(
+        page.contains("The plugin gives no schema of the configuration."),
+        "{page}"
+    );
+    assert_eq!(page, host.run_bare(&["plugin", "docs", pair, "left"]).succeeded());
+}
+
+#[test]
+fn the_example_on_a_page_configures_the_handler() {
+    let page = of_picky("docs", &["picky"]).succeeded();
+    let example = page
+        .split("```")
+        .find_map(|part| part.strip_prefix("toml\n"))
+        .expect("an example");
+    for example in [example.to_owned(), example.replace("# ", "")] {
+        let host = Host::unconnected();
+        let config = host.directory().write("host.toml", &example);
+        let file = plugin("picky");
+        let words = [
+            "plugin",
+            "check",
+            file.to_str().expect("a path"),
+            "--handler",
+            "picky",
+            "-c",
+        ];
+        let ended = host.run_bare(&[&words[..], &[config.to_str().expect("a path")]].concat());
+        assert_eq!(ended.code, Some(0), "{example}\n{ended}");
+    }
 }

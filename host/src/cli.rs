@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use call::Call;
 pub use flags::{Flags, Producer, Search, Target, Trial};
-pub use plugin::{Check, List, Lock, New, Plugin, Run};
+pub use plugin::{Check, Docs, Document, List, Lock, New, Plugin, Run, Schema};
 
 /// Below the options of a run.
 const AFTER_HELP: &str = "Every option is also an environment variable: ASYNCCALL_WORKER_NUM for --worker-num, and \

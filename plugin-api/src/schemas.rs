@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 /// The JSON Schemas of a handler's configuration and payload.
 ///
 /// A host shows them (`asynccall-host plugin schema`) and checks the configuration against its one before the handler
-/// is made, so that an operator reads everything that is wrong at once.
+/// is made, so that an operator reads everything that is wrong at once, and `asynccall-host plugin docs` makes a page of
+/// both. Keys that are not in the schema are refused only where it says so, as that of a type with
+/// `#[serde(deny_unknown_fields)]` does. What it does not know is refused too then: `schemars` does not see
+/// `#[serde(alias)]`. Nothing is fetched that a schema refers to.
 #[cfg_attr(
     feature = "schemars",
     doc = "

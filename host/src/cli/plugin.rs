@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
+use clap::{Args, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 
 use super::{Input, Search, Trial, input_file};
 
@@ -19,6 +19,10 @@ pub enum Plugin {
     Check(Check),
     /// Run a handler on a job without a queue, in a process of its own
     Run(Box<Run>),
+    /// Print the JSON Schemas of what a handler is configured with and what its jobs carry
+    Schema(Schema),
+    /// Write a page in Markdown about each handler: its configuration and its payload
+    Docs(Docs),
 }
 
 /// `plugin new`.
@@ -97,6 +101,49 @@ pub struct Run {
     #[arg(long)]
     pub json: bool,
     /// How the plugin is found, configured and tried.
+    #[command(flatten)]
+    pub settings: Trial,
+}
+
+/// `plugin schema`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Schema {
+    /// The plugin: a path, or a name looked up in `[plugins] dirs` and the drop-in directories
+    #[arg(value_name = "FILE|NAME")]
+    pub plugin: String,
+    /// The handler [default: the plugin's only one]
+    pub handler: Option<String>,
+    /// Print only the schema of this document [default: an object with both]
+    #[arg(long, value_name = "WHICH")]
+    pub only: Option<Document>,
+    /// How the plugin is found and tried.
+    #[command(flatten)]
+    pub settings: Trial,
+}
+
+/// A document that a handler is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    /// Its configuration.
+    #[value(help = None)]
+    Config,
+    /// What its jobs carry.
+    #[value(help = None)]
+    Payload,
+}
+
+/// `plugin docs`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Docs {
+    /// The plugin: a path, or a name looked up in `[plugins] dirs` and the drop-in directories
+    #[arg(value_name = "FILE|NAME")]
+    pub plugin: String,
+    /// Only this handler [default: all of the plugin's]
+    pub handler: Option<String>,
+    /// Directory to write `HANDLER.md` files into [default: print the pages]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// How the plugin is found and tried.
     #[command(flatten)]
     pub settings: Trial,
 }

@@ -204,11 +204,25 @@ fn a_trial_names_a_plugin_and_may_leave_out_the_rest() {
     };
     assert_eq!(check.handler.as_deref(), Some("left"));
     assert_eq!(check.settings, Trial(flags(&[("start-timeout", "1")])));
+    let Command::Plugin(Plugin::Schema(schema)) = typed("plugin schema x left --only payload") else {
+        panic!("not a schema")
+    };
+    assert_eq!(
+        (schema.handler.as_deref(), schema.only),
+        (Some("left"), Some(super::plugin::Document::Payload))
+    );
+    let Command::Plugin(Plugin::Docs(docs)) = typed("plugin docs x --output pages") else {
+        panic!("no docs")
+    };
+    assert_eq!((docs.handler, docs.output), (None, Some("pages".into())));
     for line in [
         "plugin run",
         "plugin check",
         "plugin run x --repeat 0",
         "plugin run x --timeout 0",
+        "plugin schema",
+        "plugin schema x --only both",
+        "plugin docs",
     ] {
         refused(line);
     }

@@ -110,6 +110,16 @@ pub(super) struct Processes {
     log: log::Settings,
 }
 
+/// A worker that is to be started.
+pub(super) struct Wanted<'a> {
+    pub(super) id: Id,
+    pub(super) nr: u32,
+    pub(super) pool: &'a str,
+    pub(super) generation: &'a Generation,
+    /// As [`Setup::is_first`].
+    pub(super) is_first: bool,
+}
+
 impl Processes {
     pub(super) fn new(scoreboard: Scoreboard, stderr: OwnedFd, log: log::Settings) -> Self {
         Processes {
@@ -156,14 +166,17 @@ impl Processes {
     /// Starts a worker and sends it its setup.
     pub(super) fn spawn(
         &mut self,
-        id: Id,
-        nr: u32,
-        pool: &str,
-        generation: &Generation,
-        is_first: bool,
+        wanted: Wanted<'_>,
         outputs: &mut Outputs,
         events: &mpsc::UnboundedSender<Event>,
     ) -> io::Result<u32> {
+        let Wanted {
+            id,
+            nr,
+            pool,
+            generation,
+            is_first,
+        } = wanted;
         let settings = generation
             .pool(pool)
             .ok_or_else(|| io::Error::other("its pool is gone"))?;

@@ -9,6 +9,7 @@ use super::{
     Failure, Master,
     children::{Effect, Id},
     generation::Generation,
+    processes::Wanted,
 };
 use crate::{control::Response, exit::Exit, ipc::ToWorker, observe::log};
 
@@ -169,9 +170,14 @@ impl Master {
         let is_first = self.children.rolling_out() == Some(generation);
         let outcome = match self.generations.get(&generation) {
             Some(generation) => {
-                let (outputs, events) = (&mut self.outputs, &self.events);
-                self.processes
-                    .spawn(id, nr, pool, generation, is_first, outputs, events)
+                let wanted = Wanted {
+                    id,
+                    nr,
+                    pool,
+                    generation,
+                    is_first,
+                };
+                self.processes.spawn(wanted, &mut self.outputs, &self.events)
             }
             None => Err(io::Error::other("its generation is gone")),
         };

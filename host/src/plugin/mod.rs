@@ -18,6 +18,7 @@
 //! - [`library`]: loading the copy and calling across the border,
 //! - [`description`]: which documents its handlers say that they take,
 //! - [`schema`]: checking a configuration against what they say,
+//! - [`page`]: the same for people,
 //! - [`view`]: the JSON view of a body that handlers ask for,
 //! - [`registry`]: the search along directories, and names of handlers,
 //! - [`places`]: which directories to watch for changes of what is loaded,
@@ -32,6 +33,7 @@ pub mod library;
 pub mod lock;
 pub mod manifest;
 mod nearby;
+pub mod page;
 pub mod places;
 pub mod registry;
 pub mod schema;

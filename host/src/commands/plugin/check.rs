@@ -8,7 +8,6 @@ use crate::{
     cli,
     config::Config,
     exit::Exit,
-    local::LoadError,
     master::Failure,
     plugin::{PluginError, PluginErrors, PluginInfo, registry::Catalog},
     trial::{Limits, Said, Setup, Stage, Task, Trial, TrialError},
@@ -21,7 +20,7 @@ pub(super) fn check(typed: cli::Check, print: impl FnOnce(&str)) -> Result<Strin
     match super::stage(&config, &typed.plugin) {
         Ok(catalog) => {
             report.staged(&catalog, &config);
-            for handler in chosen(&catalog, typed.handler.as_deref())? {
+            for handler in super::chosen(&catalog, typed.handler.as_deref())? {
                 let setup = super::setup(&config, &catalog, &handler, Task::Make);
                 if !report.try_handler(&catalog, &setup, &config) {
                     break;
@@ -48,21 +47,6 @@ pub(super) fn check(typed: cli::Check, print: impl FnOnce(&str)) -> Result<Strin
         typed.plugin.escape_debug()
     );
     Err(Failure::new(report.exit, text))
-}
-
-/// The handlers to try: the one that is named, or all.
-fn chosen(catalog: &Catalog, wanted: Option<&str>) -> Result<Vec<String>, Failure> {
-    let failed = |error| {
-        let error = LoadError::Handler(error);
-        Failure::new(error.exit(), error.to_string())
-    };
-    match wanted {
-        Some(wanted) => {
-            let name = catalog.handlers.choose(Some(wanted)).map_err(failed)?;
-            Ok(vec![name.to_owned()])
-        }
-        None => Ok(catalog.handlers.names().map(str::to_owned).collect()),
-    }
 }
 
 /// What was found.

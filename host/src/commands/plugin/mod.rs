@@ -1,10 +1,12 @@
 //! `plugin …`: one module for each command. None of them needs a daemon or a queue server.
 
 mod check;
+mod docs;
 mod list;
 mod lock;
 mod new;
 mod run;
+mod schema;
 
 use nix::libc::STDERR_FILENO;
 use serde_json::{Map, Value, json};
@@ -13,13 +15,15 @@ use crate::{
     cli::{Flags, Plugin},
     config::{self, Config, Purpose},
     exit::Exit,
+    local::LoadError,
     master::{Failure, generation},
     observe::log,
     plugin::{
-        PluginErrors, PluginInfo,
+        PluginError, PluginErrors, PluginInfo,
+        description::Description,
         registry::{Asked, Catalog, Request, stage_all},
     },
-    trial::{Setup, Task},
+    trial::{Limits, Said, Setup, Task, Trial, TrialError},
 };
 
 /// `plugin …`: what to print at the end. A command that fails with something to show gives it to `print` before.
@@ -30,6 +34,8 @@ pub fn plugin(typed: Plugin, print: impl FnOnce(&str)) -> Result<String, Failure
         Plugin::Lock(typed) => lock::lock(typed),
         Plugin::Check(typed) => check::check(typed, print),
         Plugin::Run(typed) => run::run(*typed, print),
+        Plugin::Schema(typed) => schema::schema(typed),
+        Plugin::Docs(typed) => docs::docs(typed),
     }
 }
 
@@ -72,6 +78,56 @@ fn setup(config: &Config, catalog: &Catalog, handler: &str, task: Task) -> Setup
         log,
         task,
     }
+}
+
+/// What the plugin says of one of its handlers, asked in a process of its own.
+fn describe(config: &Config, catalog: &Catalog, handler: &str) -> Result<Description, Failure> {
+    let lost = |error: TrialError| Failure::new(error.exit(), error.full());
+    let limits = Limits {
+        start: config.daemon.start_timeout,
+        job: None,
+    };
+    let setup = setup(config, catalog, handler, Task::Describe);
+    let mut trial = Trial::start(catalog, &setup, &[], limits).map_err(|error| lost(error.into()))?;
+    loop {
+        // What becomes of the child once it has said that is of no interest.
+        if let Said::Described(description) = trial.hear().map_err(lost)? {
+            return Ok(description);
+        }
+    }
+}
+
+/// The handlers that are meant: the one that is named, or all of the plugin's.
+fn chosen(catalog: &Catalog, wanted: Option<&str>) -> Result<Vec<String>, Failure> {
+    match wanted {
+        Some(wanted) => Ok(vec![
+            catalog
+                .handlers
+                .choose(Some(wanted))
+                .map_err(unusable)?
+                .to_owned(),
+        ]),
+        None => Ok(catalog.handlers.names().map(str::to_owned).collect()),
+    }
+}
+
+/// The handler that is meant: the one that is named, or the plugin's only one.
+fn only<'a>(catalog: &'a Catalog, wanted: Option<&str>) -> Result<&'a str, Failure> {
+    catalog.handlers.choose(wanted).map_err(|error| match error {
+        PluginError::NoneChosen { .. } => Failure::new(
+            Exit::Usage,
+            format!("{error}\n  hint: name one of them behind the plugin"),
+        ),
+        error => unusable(error),
+    })
+}
+
+fn unusable(error: PluginError) -> Failure {
+    not_loaded(LoadError::Handler(error))
+}
+
+fn not_loaded(error: LoadError) -> Failure {
+    Failure::new(error.exit(), error.to_string())
 }
 
 /// What a document says of a plugin beside its path; `null` throughout where the file is none.

@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{
     cli,
-    exit::Exit,
     local::LoadError,
     master::Failure,
-    plugin::{PluginError, registry::Catalog},
+    plugin::registry::Catalog,
     trial::{Answer, Jobs, Limits, Said, Task, Trial, TrialError, Verdict},
 };
 
@@ -23,16 +22,9 @@ pub(super) fn run(typed: cli::Run, print: impl FnOnce(&str)) -> Result<String, F
         Some(input) => crate::commands::read_input(input)?.1,
         None => NO_BODY.to_vec(),
     };
-    let catalog =
-        super::stage(&config, &typed.plugin).map_err(|errors| not_loaded(LoadError::Plugins(errors)))?;
-    let handler = catalog.handlers.choose(typed.handler.as_deref());
-    let handler = handler.map_err(|error| match error {
-        PluginError::NoneChosen { .. } => Failure::new(
-            Exit::Usage,
-            format!("{error}\n  hint: name one of them behind the plugin"),
-        ),
-        error => not_loaded(LoadError::Handler(error)),
-    })?;
+    let catalog = super::stage(&config, &typed.plugin)
+        .map_err(|errors| super::not_loaded(LoadError::Plugins(errors)))?;
+    let handler = super::only(&catalog, typed.handler.as_deref())?;
     let jobs = Jobs {
         length: body.len(),
         repeat: typed.repeat,
@@ -72,10 +64,6 @@ fn execute(mut trial: Trial, jobs: u32, answers: &mut Answers) -> Result<(), Tri
         }
     }
     trial.finish()
-}
-
-fn not_loaded(error: LoadError) -> Failure {
-    Failure::new(error.exit(), error.to_string())
 }
 
 fn lost(error: &TrialError) -> Failure {
@@ -227,6 +215,7 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
 
     fn answer(verdict: Verdict, micros: u64) -> Answer {
         Answer {
