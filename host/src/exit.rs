@@ -84,7 +84,7 @@ impl Exit {
         match self {
             Self::Ok => "done",
             Self::Failed => {
-                "tried and failed: a reload was refused, no generation became ready, the daemon did not end in time, a handler that `call --force-sync` or `plugin run` ran failed, a plugin did not pass `plugin check`, or nobody knows whether `call` put a job"
+                "tried and failed: a reload was refused, no generation became ready, the daemon did not end in time, a handler that `call --force-sync` or `plugin run` ran failed, a plugin did not pass `plugin check`, `plugin schema` found none, or nobody knows whether `call` put a job"
             }
             Self::NotRunning => "no daemon holds the pid file",
             Self::Retry => "`plugin run`: the handler wants another try of the job",
@@ -94,7 +94,9 @@ impl Exit {
                 "`plugin check`, `plugin run`: the plugin ended its process, or gave no answer in time"
             }
             Self::Usage => "the command line is wrong",
-            Self::BadData => "the input is no job body, or one that the queue server does not take",
+            Self::BadData => {
+                "the input is no job body, or one that the queue server does not take; or the schemas that a plugin gives are none"
+            }
             Self::NoInput => "a configuration file, plugin or input file is missing or unusable",
             Self::Unavailable => {
                 "the daemon does not answer on its control socket; `call`: the queue server cannot be reached or takes no job now, and nothing was put"

@@ -109,7 +109,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Schema {
     /// The plugin: a path, or a name looked up in `[plugins] dirs` and the drop-in directories
-    #[arg(value_name = "FILE|NAME")]
+    #[arg(value_name = "FILE|NAME", value_parser = NonEmptyStringValueParser::new())]
     pub plugin: String,
     /// The handler [default: the plugin's only one]
     pub handler: Option<String>,
@@ -136,7 +136,7 @@ pub enum Document {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Docs {
     /// The plugin: a path, or a name looked up in `[plugins] dirs` and the drop-in directories
-    #[arg(value_name = "FILE|NAME")]
+    #[arg(value_name = "FILE|NAME", value_parser = NonEmptyStringValueParser::new())]
     pub plugin: String,
     /// Only this handler [default: all of the plugin's]
     pub handler: Option<String>,
