@@ -139,7 +139,7 @@ fn a_reload_keeps_the_old_generation_when_the_configuration_is_wrong() {
     directory.write("host.toml", format!("{config}[handler.echo]\ntga = \"x\"\n"));
     insta::assert_snapshot!(refused(&daemon, &queue), @r"
     exit 1
-    error: cannot configure handler `echo`: unknown field `tga`, expected one of `tag`, `self_check`, `tick_every_ms`, `goodbye`
+    error: cannot configure handler `echo`: unknown field `tga`, expected one of `tag`, `self_check`, `tick_every_ms`, `tick`, `tick_well_without`, `goodbye`, `goodbye_hangs`
     ");
     directory.write("host.toml", format!("{config}[[pool]]\nhandler = \"ecko\"\n"));
     insta::assert_snapshot!(refused(&daemon, &queue), @r"
