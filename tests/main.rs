@@ -45,6 +45,7 @@ mod pools;
 mod privileges;
 mod process_one;
 mod progress;
+mod put;
 mod queue_server;
 mod recycling;
 mod reload;

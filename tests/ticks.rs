@@ -136,11 +136,13 @@ fn a_tick_that_fails_or_panics_is_logged_and_the_next_one_comes() {
 #[track_caller]
 fn dies_in_a_tick(how: &str, ended: &str) {
     let Some(queue) = Beanstalkd::start() else { return };
-    let host = Host::new(&queue).plugin("echo").tube("t");
+    let host = Host::new(&queue).plugin("echo");
     let trouble = host.path("trouble");
     let more =
         format!("[handler.echo]\ntick_every_ms = 20\ntick = \"{how}\"\ntick_well_without = {trouble:?}\n");
-    let daemon = host.config(&more).flag("--max-crashes=1").start();
+    let more = more
+        + "[[pool]]\nname = \"p\"\ntubes = [\"t\"]\nmax_crashes = 1\nbreaker = { failures = 1, rest = 1 }\n";
+    let daemon = host.config(&more).start();
     let body = format!(r#"{{"sleep_ms": 60000, "only_while": {trouble:?}}}"#);
     let wait = queue.put("t", r#"{"sleep_ms": 1000}"#);
     daemon.wait_until_running(wait);
@@ -149,6 +151,11 @@ fn dies_in_a_tick(how: &str, ended: &str) {
     let died = daemon.wait_for_line(&["died of what a handler did apart from jobs"]);
     std::fs::remove_file(&trouble).expect("it is there");
     assert!(died.contains(ended), "{died}");
+    // It counts for the breaker all the same.
+    daemon.wait_for_line(&[
+        "breaker open",
+        "what a handler did apart from jobs took its worker down",
+    ]);
     for job in [wait, job] {
         queue.wait_until_gone(job);
     }

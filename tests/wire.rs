@@ -92,6 +92,60 @@ fn a_release_and_a_bury_go_out_with_the_next_reserve_as_well() {
 }
 
 #[test]
+fn a_tube_is_chosen_in_the_write_of_the_put_and_only_when_it_changes() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let (port, chunks) = proxy(&queue);
+    let host = Host::unconnected().flag(format!("--port={port}"));
+    let host = host.plugin("echo").tube("t").flag("--tube-naming=plain");
+    let daemon = host.flag("--put-limit=3").start();
+    let both = queue.put("t", r#"{"put": [1, 2]}"#);
+    queue.wait_until_gone(both);
+    let other = queue.put(
+        "t",
+        r#"{"put": [3], "put_with": {"tube": "u", "priority": 5, "ttr_ms": 7000}}"#,
+    );
+    queue.wait_until_gone(other);
+    let again = queue.put("t", r#"{"put": [4]}"#);
+    queue.wait_until_gone(again);
+    drop(daemon);
+    let chunks = chunks.lock().expect("no panic").clone();
+    let asked = |chunk: &&String| {
+        ["stats-job", "put ", "delete "]
+            .iter()
+            .any(|verb| chunk.contains(verb))
+    };
+    let asked: Vec<&str> = chunks.iter().filter(asked).map(String::as_str).collect();
+    let settled = |job: u64| format!("delete {job}\r\nreserve-with-timeout 2\r\n");
+    let of = |job: u64| {
+        let at = asked
+            .iter()
+            .position(|chunk| *chunk == settled(job))
+            .expect("it is settled");
+        asked[..at]
+            .iter()
+            .rev()
+            .take_while(|chunk| !chunk.starts_with("delete "))
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    let stats = |job: u64| format!("stats-job {job}\r\n");
+    assert_eq!(
+        of(both),
+        [
+            "put 4242 0 60 1\r\n2\r\n",
+            "use t\r\nput 4242 0 60 1\r\n1\r\n",
+            &stats(both)
+        ]
+    );
+    assert_eq!(
+        of(other),
+        ["use u\r\nput 5 0 7 1\r\n3\r\n"],
+        "nothing has to be asked"
+    );
+    assert_eq!(of(again), ["use t\r\nput 4242 0 60 1\r\n4\r\n", &stats(again)]);
+}
+
+#[test]
 fn a_connection_watches_its_tubes_and_ignores_default_in_one_write() {
     let Some(queue) = Beanstalkd::start() else { return };
     let (port, chunks) = proxy(&queue);

@@ -202,6 +202,8 @@ pub struct Pool {
     pub cancel_grace: Duration,
     /// How many workers one job may take down before it is buried.
     pub max_crashes: u32,
+    /// How many jobs a handler may put while it runs one; 0 = none.
+    pub put_limit: u32,
     /// The period of a worker's periodic work. Written in milliseconds.
     pub cron: Duration,
     /// Who decides about the retry of a failed job.

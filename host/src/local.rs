@@ -12,7 +12,7 @@ use asynccall_abi::{
         sabi_types::RRef,
         std_types::{RResult, RSlice, RStr, RString},
     },
-    job::{RawJob, RawJob_TO, UNKNOWN},
+    job::{NewJob, PutError, PutFailure, RawJob, RawJob_TO, UNKNOWN},
     outcome::{Outcome, Verdict},
 };
 use asynccall_client::producer::{LocalFailure, LocalFailureKind};
@@ -238,5 +238,12 @@ impl RawJob for LocalJob<'_> {
 
     fn touch(&self) -> bool {
         true
+    }
+
+    fn put(&self, _: NewJob<'_>) -> RResult<u64, PutError> {
+        RResult::RErr(PutError {
+            failure: PutFailure::UNSUPPORTED,
+            message: RString::from("the handler is run without a queue server"),
+        })
     }
 }

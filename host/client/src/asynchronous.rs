@@ -25,10 +25,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use self::connection::AsyncConnection;
 use crate::call::{Call, Encoding};
-use crate::connection::{Address, ConnectionError, Options, PutError};
-use crate::producer::{
-    Batch, CallError, Called, JOB_LIMIT, Local, LocalFailure, Put, Settings, called, now, only,
-};
+use crate::connection::{Address, ConnectionError, JOB_LIMIT, Options, PutError};
+use crate::producer::{Batch, CallError, Called, Local, LocalFailure, Put, Settings, called, now, only};
 use crate::protocol::{Command, JobId, Reply, Stats};
 use crate::tube::TubeName;
 

@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 
 pub use self::address::{Address, AddressError, DEFAULT_PORT};
 use self::buffer::{KEPT_BYTES, ReadBuffer};
+#[cfg(feature = "tokio")]
+pub(crate) use self::commands::JOB_LIMIT;
 pub(crate) use self::commands::put_result;
 pub use self::commands::{Job, Released, Reserve};
 pub use self::error::{ConnectionError, Doing, PutError};

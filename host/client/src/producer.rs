@@ -210,7 +210,7 @@ impl Client {
     /// The server's largest job in bytes, where it tells.
     fn job_limit(&mut self) -> Option<u64> {
         let open = self.open.as_mut()?;
-        open.connection.stats().ok()?.number(JOB_LIMIT)
+        open.connection.job_limit().ok()?
     }
 }
 
@@ -233,9 +233,6 @@ impl Settings {
         }
     }
 }
-
-/// The server's statistic that tells its largest job (protocol.txt, "stats").
-pub(crate) const JOB_LIMIT: &str = "max-job-size";
 
 /// What came of a call whose jobs have these results.
 pub(crate) fn called(results: Vec<Result<JobId, PutError>>) -> Result<Called, CallError> {

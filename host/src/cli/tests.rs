@@ -322,6 +322,7 @@ fn the_help_shows_default_and_unit_of_every_flag() {
           --retry-expired <WORD>  what becomes of a failed job whose message's `retryStopAt` is over: delete, bury [default: delete]
           --max-attempts <N>      attempts after which a failing job is buried [default: 25]
           --max-crashes <N>       workers that one job may take down before it is buried [default: 3]
+          --put-limit <N>         jobs that a handler may put while it runs one; 0 = none [default: 0]
 
     Daemon:
           --daemonize[=<true|false>]  run in the background

@@ -307,6 +307,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
 
     Setting::new(Pool, "max_crashes", Integer { min: 1, max: u32::MAX as u64 }, "3",
         "workers that one job may take down before it is buried").flag("max-crashes"),
+    Setting::new(Pool, "put_limit", Integer { min: 0, max: u32::MAX as u64 }, "0",
+        "jobs that a handler may put while it runs one; 0 = none").flag("put-limit"),
 
     Setting::new(PoolQueue, "host", Host, "", "another beanstalkd for this pool; what is not set here is as in `[queue]`"),
     Setting::new(PoolQueue, "port", Integer { min: 1, max: 65535 }, "", "its port"),

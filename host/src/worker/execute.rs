@@ -166,6 +166,10 @@ fn message_fields(body: &[u8]) -> RetryFields<'_> {
 
 /// Deletes a job whose handler has not begun. `false` where the job is not ours any more.
 fn delete_before_running(lane: &Lane, id: JobId, started_ns: u64) -> bool {
+    if lane.shared.put_limit > 0 {
+        // What a put wants to know of the job cannot be asked any more when it is deleted.
+        lane.facts(id);
+    }
     if !lane.claim_unopened() {
         return false;
     }

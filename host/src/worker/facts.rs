@@ -21,6 +21,8 @@ use crate::{ipc::row::monotonic_ns, observe::line::chain, policy};
 pub(super) struct Facts {
     /// Index of the logical tube; none where the job came from a tube that this pool does not name.
     pub(super) tube: Option<usize>,
+    /// Index of the tube's name among those that are watched.
+    pub(super) wire: Option<usize>,
     /// 1 for the first try.
     pub(super) attempt: u32,
     /// How many reservations ended without any word: its worker died, or lost its connection.
@@ -203,6 +205,7 @@ fn ask(
     let by_server_ns = monotonic_ns().saturating_add(nanoseconds(left));
     Ok(Some(Facts {
         tube: tubes.index(stats.tube),
+        wire: tubes.wire_index(stats.tube),
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
         crashes,
         priority: stats.pri,

@@ -6,7 +6,7 @@ use asynccall_abi::{
         sabi_types::RRef,
         std_types::{RResult, RSlice, RStr, RString},
     },
-    job::{RawJob, RawJob_TO, RawJobRef, UNKNOWN},
+    job::{NewJob, PutError, RawJob, RawJob_TO, RawJobRef, UNKNOWN},
 };
 use asynccall_client::protocol::JobId;
 
@@ -104,5 +104,10 @@ impl RawJob for LentJob<'_> {
             self.lane.row().note_progress();
         }
         counts
+    }
+
+    fn put(&self, job: NewJob<'_>) -> RResult<u64, PutError> {
+        let put = self.lane.put(self.id, &job);
+        put.map(|id| id.0).map_err(PutError::from).into()
     }
 }

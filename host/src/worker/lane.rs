@@ -18,7 +18,7 @@ use asynccall_client::{
     protocol::JobId,
 };
 
-use super::{Shared, errand::Errand, facts::Knowledge};
+use super::{Shared, errand::Errand, facts::Knowledge, put::Puts};
 use crate::{
     ipc::row::{Pen, Row, State, monotonic_ns},
     policy,
@@ -72,6 +72,8 @@ pub(super) struct Lane {
     /// The JSON view of the body in hand, where the log wants it.
     data: Mutex<Option<Arc<str>>>,
     errand: Errand,
+    /// What was put for the job in hand.
+    puts: Puts,
 }
 
 impl Lane {
@@ -93,6 +95,7 @@ impl Lane {
             knowledge: Mutex::default(),
             data: Mutex::default(),
             errand: Errand::default(),
+            puts: Puts::default(),
         }
     }
 
@@ -228,6 +231,11 @@ impl Lane {
         &self.errand
     }
 
+    /// What was put for the job in hand.
+    pub(super) fn puts(&self) -> &Puts {
+        &self.puts
+    }
+
     /// When the job in hand came, in nanoseconds of the shared clock.
     pub(super) fn reserved_ns(&self) -> u64 {
         self.reserved_ns.load(Ordering::Acquire)
@@ -340,6 +348,7 @@ impl Lane {
 
     pub(super) fn install(&self, connection: Option<Connection>) {
         self.unusable.store(false, Ordering::Relaxed);
+        self.puts.forget_tube();
         let waker = connection.as_ref().map(Connection::waker);
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
         *self.connection() = connection;
@@ -354,6 +363,7 @@ impl Lane {
         self.job.store(id.0, Ordering::Release);
         self.reserved_ns.store(monotonic_ns(), Ordering::Release);
         self.knowledge().forget();
+        self.puts.begin();
         self.cancelled.store(false, Ordering::Relaxed);
         self.change(Settler::Waiting, Settler::Starting)
     }

@@ -13,6 +13,7 @@
 //! - [`recover`]: done jobs whose settlement was lost with a connection,
 //! - [`suspicion`], [`company`], [`fatal`]: jobs that take workers down, and who was at fault,
 //! - [`job`], [`facts`], [`tubes`]: what a handler may ask about its job,
+//! - [`put`]: jobs that a handler puts for another,
 //! - [`keeper`]: the main thread while the slots work: quiet, limits, giving back,
 //! - [`errand`]: what takes that thread too long to do itself,
 //! - [`aside`]: ticks and goodbyes, what handlers do apart from jobs,
@@ -64,6 +65,7 @@ mod job;
 mod keeper;
 mod lane;
 mod limits;
+mod put;
 mod reach;
 mod reconnect;
 mod recover;
@@ -105,6 +107,8 @@ struct Shared {
     breaker: Breaker,
     max_runtime: Duration,
     cancel_grace: Duration,
+    /// How many jobs may be put for one; 0: none.
+    put_limit: u32,
     /// How long the handlers may take for their last ticks and their goodbye.
     grace: Duration,
     /// The last job has ended.
@@ -278,6 +282,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         breaker: Breaker::new(pool.breaker, scoreboard, streak),
         max_runtime: pool.max_runtime,
         cancel_grace: pool.cancel_grace,
+        put_limit: pool.put_limit,
         grace,
         parting: aside::Parting::default(),
         started: Instant::now(),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use asynccall_client::tube::{TubeMap, TubeName};
+use asynccall_client::tube::{TubeMap, TubeName, TubeNaming, TubeNamingError};
 
 use crate::config::Pool;
 
 /// The tubes of one pool.
 pub(super) struct Tubes {
+    naming: TubeNaming,
     map: TubeMap,
     names: Vec<Arc<str>>,
 }
@@ -18,12 +19,32 @@ impl Tubes {
         let map = TubeMap::new(pool.tube_naming, pool.tubes.iter().map(String::as_str))
             .map_err(|error| crate::observe::line::chain(&error))?;
         let names = map.tubes().iter().map(|tube| Arc::from(tube.name())).collect();
-        Ok(Tubes { map, names })
+        let naming = pool.tube_naming;
+        Ok(Tubes { naming, map, names })
     }
 
     /// The names to watch.
     pub(super) fn wire(&self) -> impl Iterator<Item = &TubeName> {
         self.map.wire()
+    }
+
+    /// The name among those to watch that leads to this one.
+    pub(super) fn wire_index(&self, wire: &str) -> Option<usize> {
+        self.wire().position(|name| name.as_str() == wire)
+    }
+
+    /// The only name to watch, if there is only one.
+    pub(super) fn only_wire(&self) -> Option<&TubeName> {
+        let mut all = self.wire();
+        all.next().filter(|_| all.next().is_none())
+    }
+
+    /// Where jobs for a logical tube are put, one of the pool's or another: under the name that people use, where that is
+    /// watched.
+    pub(super) fn to_put(&self, name: &str) -> Result<TubeName, TubeNamingError> {
+        let tube = self.naming.resolve(name)?;
+        // It has one at least, the plain one first.
+        tube.wire().first().cloned().ok_or(TubeNamingError::Empty)
     }
 
     /// The index of the only logical tube, if there is only one.

@@ -3,9 +3,11 @@
 //! `NOT_FOUND`, `TIMED_OUT`, `DEADLINE_SOON` and `NOT_IGNORED` are results, not errors. Every call needs a
 //! connection without outstanding replies.
 
+use std::sync::Arc;
+
 use super::{Connection, ConnectionError, PutError};
 use crate::protocol::{
-    Body, Command, JobId, JobStats, Reply, ServerError, Stats, StatsError, Verb, tube_list,
+    Body, BodyTooLong, Command, JobId, JobStats, Reply, ServerError, Stats, StatsError, Verb, tube_list,
 };
 use crate::tube::TubeName;
 
@@ -40,6 +42,9 @@ pub enum Released {
     NotFound,
 }
 
+/// The server's statistic that tells its largest job (protocol.txt, "stats").
+pub(crate) const JOB_LIMIT: &str = "max-job-size";
+
 type Result<T> = std::result::Result<T, ConnectionError>;
 
 impl Connection {
@@ -54,14 +59,39 @@ impl Connection {
         ttr: u32,
         body: &[u8],
     ) -> std::result::Result<JobId, PutError> {
-        let command = Command::Put {
-            pri,
-            delay,
-            ttr,
-            body: Body::new(body)?,
-        };
-        let reply = self.call(&command)?;
+        let reply = self.call(&put_command((pri, delay, ttr), body)?)?;
         put_result(&reply, body.len())
+    }
+
+    /// The same after choosing a tube, which goes out in the same write.
+    ///
+    /// # Errors
+    /// Each refusal of the server as its own variant. [`PutError::Unknown`] also where the server did not take the tube:
+    /// the job may be in the one used before.
+    pub fn use_and_put(
+        &mut self,
+        tube: &TubeName,
+        pri: u32,
+        delay: u32,
+        ttr: u32,
+        body: &[u8],
+    ) -> std::result::Result<JobId, PutError> {
+        let command = put_command((pri, delay, ttr), body)?;
+        let outstanding = self.outstanding();
+        if outstanding > 0 {
+            return Err(ConnectionError::OutOfTurn { outstanding }.into());
+        }
+        self.queue(&Command::Use(tube.clone()));
+        self.queue(&command);
+        let not_used = match self.receive()? {
+            Reply::Using(_) => None,
+            reply => Some(refused(Verb::Use, &reply)),
+        };
+        let put = put_result(&self.receive()?, body.len());
+        not_used.map_or(put, |error| {
+            let source = Arc::new(error);
+            Err(PutError::Unknown { source })
+        })
     }
 
     /// Chooses the tube of the following puts, peeks and kicks.
@@ -231,6 +261,14 @@ impl Connection {
         }
     }
 
+    /// The longest body that the server takes, in bytes, where it tells.
+    ///
+    /// # Errors
+    /// See [`ConnectionError`].
+    pub fn job_limit(&mut self) -> Result<Option<u64>> {
+        Ok(self.stats()?.number(JOB_LIMIT))
+    }
+
     /// Statistics of a tube, or `None` where no such tube is.
     ///
     /// # Errors
@@ -328,6 +366,19 @@ impl Connection {
             reply => Err(refused(command.verb(), &reply)),
         }
     }
+}
+
+fn put_command(
+    (pri, delay, ttr): (u32, u32, u32),
+    body: &[u8],
+) -> std::result::Result<Command<'_>, BodyTooLong> {
+    let body = Body::new(body)?;
+    Ok(Command::Put {
+        pri,
+        delay,
+        ttr,
+        body,
+    })
 }
 
 /// What `reply` says of a put of so many bytes.

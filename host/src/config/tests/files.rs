@@ -63,6 +63,7 @@ retry = "pool"
 retry_expired = "bury"
 max_attempts = 10
 max_crashes = 15
+put_limit = 14
 
 [pool.queue]
 host = "other"
@@ -120,6 +121,7 @@ fn every_key_of_the_file_has_its_field() {
     };
     assert_eq!((mail.name.as_str(), mail.worker_num, mail.slots), ("mail", 4, 5));
     assert_eq!((mail.max_request, mail.max_attempts), (112_111_111_112, 10));
+    assert_eq!(mail.put_limit, 14);
     assert_eq!((mail.max_unavailable, rest.max_unavailable), (19, 1));
     assert_eq!(
         (mail.cron, mail.backoff.first),

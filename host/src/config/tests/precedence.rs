@@ -37,6 +37,7 @@ fn the_defaults_are_those_of_the_php_library() {
         (TubeNaming::Both, RetrySource::Message, Expired::Delete)
     );
     assert_eq!((pool.max_attempts, &pool.handler), (25, &None));
+    assert_eq!(pool.put_limit, 0);
     let backoff = Backoff {
         first: Duration::from_secs(10),
         max: Duration::from_secs(3600),

@@ -2,9 +2,9 @@
 //!
 //! A payload that is a map may ask, in this order, for: `leak_mib` (memory that it keeps for ever), `sleep_ms` (in steps of
 //! `progress_every_ms`, if given; it says after each that it gets on, and fails where it should give up), `until_cancelled`
-//! (true: it works until the host wants it to give up, and fails), `abort` (true: the process ends by a signal), `exit` (the
+//! (true: it works until the host wants it to give up, and fails unless it has something to put), `abort` (true: the process ends by a signal), `exit` (the
 //! code with which the process ends), `panic` (a text), `fail` (true or a text), `retry_in` (seconds), `bury` (a text). With
-//! `count` (a number) it counts that, with `put` (a list of payloads) it puts jobs for its own tube. With
+//! `count` (a number) it counts that, with `put` (a list of payloads) it puts jobs for its own tube, or as `put_with` says. With
 //! `only_while`, a path, it gets all of that only while there is something at that path. A message of the PHP library's
 //! kind asks in its `methodParams`.
 //!
@@ -95,6 +95,21 @@ struct Wishes {
     bury: Option<String>,
     count: Option<f64>,
     put: Vec<Value>,
+    put_with: PutWith,
+}
+
+/// What the jobs have that a payload has it put.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PutWith {
+    tube: Option<String>,
+    priority: Option<u32>,
+    delay_ms: u64,
+    ttr_ms: Option<u64>,
+    /// Bodies of so many bytes instead.
+    bytes: Option<usize>,
+    /// On another thread than the job's.
+    aside: bool,
 }
 
 #[derive(Deserialize)]
@@ -199,13 +214,15 @@ fn grant(job: &Job, wishes: Wishes) -> Result<()> {
         while !job.cancelled() {
             thread::sleep(Duration::from_millis(5));
         }
-        return Err("gave up when it was asked to".into());
+        if wishes.put.is_empty() {
+            return Err("gave up when it was asked to".into());
+        }
     }
     if let Some(value) = wishes.count {
         COUNTED.add(value);
     }
     for payload in &wishes.put {
-        let id = job.put(&NewJob::of(payload)?)?;
+        let id = put(job, payload, &wishes.put_with)?;
         info!(id, "put");
     }
     if wishes.abort {
@@ -227,6 +244,28 @@ fn grant(job: &Job, wishes: Wishes) -> Result<()> {
         return Err(Error::retry_in(delay, "the payload asked for a retry"));
     }
     wishes.bury.map_or(Ok(()), |text| Err(Error::bury(text)))
+}
+
+fn put(job: &Job, payload: &Value, with: &PutWith) -> Result<u64> {
+    let mut new = match with.bytes {
+        Some(bytes) => NewJob::raw(vec![b'x'; bytes]),
+        None => NewJob::of(payload)?,
+    };
+    new = new.delay(Duration::from_millis(with.delay_ms));
+    if let Some(tube) = &with.tube {
+        new = new.tube(tube);
+    }
+    if let Some(priority) = with.priority {
+        new = new.priority(priority);
+    }
+    if let Some(ttr_ms) = with.ttr_ms {
+        new = new.ttr(Duration::from_millis(ttr_ms));
+    }
+    if !with.aside {
+        return Ok(job.put(&new)?);
+    }
+    let put = thread::scope(|scope| scope.spawn(|| job.put(&new)).join());
+    Ok(put.map_err(|_| "the thread that puts has panicked")??)
 }
 
 /// In one step, or in several of which each is reported.

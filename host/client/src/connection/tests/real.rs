@@ -141,6 +141,21 @@ fn a_body_over_the_servers_limit_is_refused_and_the_connection_goes_on() {
 }
 
 #[test]
+fn a_tube_is_chosen_with_the_put_and_the_limit_of_bodies_is_told() {
+    let Some(server) = Beanstalkd::on_tcp(&["-z", "1234"]) else {
+        return;
+    };
+    let mut connection = server.connect();
+    let id = connection.use_and_put(&tube("u"), 3, 0, 60, b"job").unwrap();
+    assert_eq!(connection.stats_job(id).unwrap().unwrap().tube, "u");
+    assert_eq!(connection.list_tube_used().unwrap(), tube("u"));
+    assert_eq!(connection.job_limit().unwrap(), Some(1234));
+    let refused = connection.use_and_put(&tube("v"), 3, 0, 60, &[b'x'; 1235]);
+    assert!(matches!(refused, Err(PutError::JobTooBig { bytes: 1235, .. })));
+    assert_eq!(connection.list_tube_used().unwrap(), tube("v"), "it is in step");
+}
+
+#[test]
 fn a_body_of_a_server_with_a_larger_limit_comes_back_whole() {
     let Some(server) = Beanstalkd::on_tcp(&["-z", "8000000"]) else {
         return;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::script::{Scripted, next_command, until_closed};
 use crate::connection::{Connection, ConnectionError, Doing, Options, PutError, Reserve};
 use crate::protocol::{Command, JobId, Reply, ServerError, Verb};
+use crate::tube::TubeName;
 
 fn impatient() -> Options {
     let short = Duration::from_millis(50);
@@ -177,6 +178,32 @@ fn bytes_that_nobody_asked_for_are_not_taken_for_the_next_reply() {
     assert_eq!(error.source().unwrap().to_string(), text);
     is_broken_for_good(&mut connection);
     server.finish(connection);
+}
+
+#[test]
+fn a_put_behind_a_tube_that_the_server_does_not_take_is_unknown() {
+    let put = |replies: &'static [u8]| {
+        let server = Scripted::answering(replies);
+        let mut connection = server.connect();
+        let tube = TubeName::new("u").unwrap();
+        let put = connection.use_and_put(&tube, 0, 0, 60, b"job");
+        let left = (connection.is_broken(), connection.outstanding());
+        server.finish(connection);
+        (put, left)
+    };
+    let (put_well, left) = put(b"USING u\r\nINSERTED 7\r\n");
+    assert_eq!((put_well.unwrap(), left), (JobId(7), (false, 0)));
+    for behind in [
+        b"OUT_OF_MEMORY\r\nINSERTED 7\r\n".as_slice(),
+        b"OUT_OF_MEMORY\r\nDRAINING\r\n",
+    ] {
+        let (put, left) = put(behind);
+        assert!(matches!(put, Err(PutError::Unknown { .. })), "{put:?}");
+        assert_eq!(left, (false, 0), "both replies were read");
+    }
+    let (put, left) = put(b"USING u\r\nDRAINING\r\n");
+    assert!(matches!(put, Err(PutError::Draining)), "{put:?}");
+    assert_eq!(left, (false, 0));
 }
 
 #[test]
