@@ -17,6 +17,7 @@ mod capacity;
 mod chaos;
 mod confinement;
 mod crash_loops;
+mod error_catalogue;
 mod exec;
 mod farewell;
 mod handlers_by_tube;
