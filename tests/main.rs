@@ -31,6 +31,7 @@ mod logs;
 mod lost_settlement;
 mod main_job;
 mod manual;
+mod misuse;
 mod model;
 mod outcomes;
 mod payloads;

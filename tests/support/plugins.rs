@@ -26,6 +26,7 @@ const PACKAGES: &[&str] = &[
     "zoo-picky",
     "zoo-prowler",
     "zoo-stillborn",
+    "zoo-vandal",
     "asynccall-exec",
     "asynccall-http",
     "asynccall-mailer",

@@ -1,0 +1,50 @@
+//! Spoils what its process shares with the host, as its payload says. For tests.
+
+use std::{env, thread};
+
+use plugin_api::prelude::*;
+
+/// What a job does.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Deed {
+    /// Makes `/` the working directory of the process.
+    Leave,
+    /// Has a thread of its own panic.
+    PanicInAThread,
+    /// Replaces the panic hook by one that says nothing.
+    SilencePanics,
+    /// Panics.
+    Panic,
+}
+
+struct Vandal;
+
+impl Handler for Vandal {
+    type Config = ();
+    type Payload = Deed;
+    const DESCRIPTION: &'static str = "Spoils what it shares";
+
+    fn new((): ()) -> Result<Self> {
+        Ok(Vandal)
+    }
+
+    fn execute(&self, _: &Job, deed: Deed) -> Result {
+        match deed {
+            Deed::Leave => env::set_current_dir("/")?,
+            // Its panic is not this job's.
+            Deed::PanicInAThread => drop(thread::spawn(|| panic!("nobody waits for me")).join()),
+            Deed::SilencePanics => std::panic::set_hook(Box::new(|_| ())),
+            Deed::Panic => panic!("the job gave up"),
+        }
+        Ok(().into())
+    }
+}
+
+impl Drop for Vandal {
+    fn drop(&mut self) {
+        panic!("not without a last word");
+    }
+}
+
+export_plugin!(Vandal);
