@@ -121,8 +121,10 @@ fn workers_of_another_version_work_on_until_there_are_new_ones_and_then_leave() 
     let host = Host::new(&queue).plugin("echo").tube("t").workers(2);
     let mut daemon = host.binary(installed.path()).start();
     let old = daemon.workers();
-    queue.put_all("t", ["1", "2", "3"]);
+    queue.put_all("t", ["1", "2", r#"{"count": 1.5}"#]);
     daemon.wait_for_total("done", 3);
+    let recorded = daemon.status()["metrics"].clone();
+    assert_eq!(recorded[0]["name"], "zoo_echo_counted");
     let job = queue.put("t", r#"{"sleep_ms": 4000}"#);
     daemon.wait_until_running(job);
     installed.replace_by_script(FOREIGN);
@@ -138,6 +140,7 @@ fn workers_of_another_version_work_on_until_there_are_new_ones_and_then_leave() 
     let new = workers(&status).filter(|worker| worker["generation"] == 2);
     assert_eq!(new.count(), 2);
     assert_eq!(status["totals"]["done"], 3, "what was done before counts");
+    assert_eq!(status["metrics"], recorded, "what was recorded before counts");
     assert!(daemon.lines_with(&[&format!("job={job}"), "settled="]).is_empty());
     let settled = daemon.wait_for_settled(job);
     assert!(

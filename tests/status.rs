@@ -62,6 +62,7 @@ fn the_status_has_exactly_the_documented_shape() {
             "breaker": {"state": "text", "failures": "number", "rests": "number", "probe_in_s": null, "error": null},
         }],
         "totals": {"done": "number", "released": "number", "buried": "number", "failed": "number", "crashed": "number"},
+        "metrics": [],
     });
     assert_eq!(shape(&status), expected);
 }

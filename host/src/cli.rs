@@ -112,6 +112,9 @@ pub struct Status {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Print the counters as Prometheus reads them, those of plugins too
+    #[arg(long, conflicts_with = "json")]
+    pub metrics: bool,
 }
 
 /// `payload …`.

@@ -15,7 +15,7 @@ use asynccall_client::payload::{self, Limits};
 use nix::sys::signal::{Signal, kill};
 
 use crate::{
-    cli::{Flags, Input, Target},
+    cli::{self, Flags, Input, Target},
     config::{self, Sources},
     control::{Instance, Request, Response, client},
     exit::Exit,
@@ -29,7 +29,7 @@ use crate::{
         pidfile::{Holder, socket_path},
         privileges,
     },
-    observe::status::executors,
+    observe::{exposition::exposition, status::executors},
 };
 
 pub use call::call;
@@ -228,11 +228,12 @@ pub fn change(target: Target, request: Request) -> Result<String, Failure> {
     }
 }
 
-/// `status`: the daemon's own picture, for people or as JSON.
-pub fn status(target: Target, json: bool) -> Result<String, Failure> {
-    let (pid_file, _) = find(target)?;
+/// `status`: the daemon's own picture, for people, as JSON or for Prometheus.
+pub fn status(typed: cli::Status) -> Result<String, Failure> {
+    let (pid_file, _) = find(typed.target)?;
     match ask(&pid_file, Request::Status, Some(PATIENCE))? {
-        Response::Status(status) if json => serde_json::to_string_pretty(&status)
+        Response::Status(status) if typed.metrics => Ok(exposition(&status).trim_end().to_owned()),
+        Response::Status(status) if typed.json => serde_json::to_string_pretty(&status)
             .map_err(|error| Failure::new(Exit::Internal, format!("cannot print the status: {error}"))),
         Response::Status(status) => Ok(status.to_string()),
         other => Err(unexpected(&other)),

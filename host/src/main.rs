@@ -47,7 +47,7 @@ fn main() -> ExitCode {
             };
             commands::change(scale.target, request)
         }
-        Command::Status(status) => commands::status(status.target, status.json),
+        Command::Status(status) => commands::status(status),
         Command::Call(call) => commands::call(*call),
         Command::Payload(Payload::Decode { file }) => commands::decode_payload(file),
         Command::Plugin(plugin) => commands::plugin(plugin, |text| {

@@ -37,8 +37,14 @@
 //! # }
 //! ```
 //!
-//! Names are those of Prometheus: letters, digits and `_`, no digit first. The host puts the plugin's name before them.
-//! Labels are fixed in the code, so nobody can fill the host's memory with the values of jobs.
+//! Names are those of Prometheus: letters, digits and `_`, no digit first. The host puts the plugin's name before them:
+//! `mails_sent` of the package `my-mailer` is `my_mailer_mails_sent`. It adds the label `pool`, so labels of one's own
+//! have another name (and are not called `le`). Labels are fixed in the code, so nobody can fill the host's memory with
+//! the values of jobs.
+//!
+//! All metrics of one name are of one kind, and have the same bounds and the same names of labels. A worker keeps 128 of
+//! them, each set of labels being one, with at most 32 bounds and 2 KiB of texts. What the host does not keep it says once
+//! in its log, and recording it does nothing.
 
 use std::sync::OnceLock;
 

@@ -26,6 +26,7 @@ pub(crate) mod compiler;
 pub(crate) mod daemon;
 pub(crate) mod databases;
 pub(crate) mod directory;
+pub(crate) mod exposition;
 pub(crate) mod host;
 pub(crate) mod installed;
 pub(crate) mod php;

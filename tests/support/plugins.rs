@@ -26,7 +26,11 @@ const PACKAGES: &[&str] = &[
     "zoo-picky",
     "zoo-prowler",
     "zoo-stillborn",
+<<<<<<< HEAD
     "zoo-vandal",
+=======
+    "zoo-tally",
+>>>>>>> 408deac (Keep what plugins record, and show it in the status and to Prometheus)
     "asynccall-exec",
     "asynccall-http",
     "asynccall-mailer",

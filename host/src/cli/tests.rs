@@ -112,7 +112,8 @@ fn commands_to_a_daemon_take_what_finds_it() {
         typed("status --json --pid-file a.pid"),
         Command::Status(Status {
             target: target(),
-            json: true
+            json: true,
+            metrics: false
         })
     );
     assert!(refused("stop --port 1").contains("unexpected argument '--port'"));

@@ -1,4 +1,4 @@
-//! What master and worker share: the messages on their link, the scoreboard, inherited descriptors.
+//! What master and worker share: the messages on their link, the scoreboard, metrics, inherited descriptors.
 //!
 //! The link is a Unix stream socket that carries one JSON document per line.
 //! No message is ever sent per job: what happens to jobs is read from the
@@ -18,16 +18,18 @@ use crate::{config, observe, plugin::stage::StagedRef};
 pub mod delays;
 pub mod descriptors;
 pub mod job_key;
+mod mapping;
+pub mod metrics;
 pub mod row;
 pub mod scoreboard;
 pub mod streaks;
 pub mod suspects;
 
-/// Version of the messages and of the scoreboard, and of the settings in them.
+/// Version of the messages, of the scoreboard and the tables of metrics, and of the settings in them.
 ///
 /// A worker is started from the binary that its master executes. Only a master that was restarted with another
 /// binary may have workers of another version.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Everything that a worker needs to know, sent once as the first message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +53,8 @@ pub struct Setup {
     pub is_first: bool,
     /// The scoreboard, as an inherited descriptor.
     pub scoreboard: RawFd,
+    /// The worker's table of metrics, as an inherited descriptor.
+    pub metrics: RawFd,
     /// The first of the scoreboard's rows that belong to the worker's slots, one each.
     pub first_row: usize,
     /// The scoreboard's streak of the pool; nothing where its failures are not counted.

@@ -101,13 +101,15 @@ impl Master {
         self.serving = Some(left.serving);
         self.previous = left.previous;
         self.totals = left.totals;
+        self.metrics = left.metrics;
         self.paused = left.paused;
         self.started = now.checked_sub(left.up).unwrap_or(now);
         let mut standings = BTreeMap::new();
-        for (id, (standing, process)) in left.workers {
+        for (id, (standing, mut process)) in left.workers {
             let id = Id(id);
             if !is_known {
                 self.totals += process.counts;
+                self.metrics.keep(process.recorded.drain(..));
             }
             let into = (&mut descriptors, &mut self.outputs, &self.events);
             self.processes.adopt(id, &standing, process, is_known, into)?;

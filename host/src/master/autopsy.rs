@@ -48,13 +48,14 @@ impl Master {
         }
     }
 
-    /// Adds a dead worker's counts to the totals, logs how it ended, blames its job, and answers with why.
+    /// Adds a dead worker's counts to the totals and keeps what it has recorded, logs how it ended, blames its job, and answers with why.
     pub(super) fn account(&mut self, id: Id, process: &Process) -> String {
         let mut counts = Counts::default();
         self.processes
             .rows(process)
             .for_each(|row| counts += row.counts());
         self.totals += counts;
+        self.metrics.keep(process.recorded(id));
         let (ended, orderly) = ending(process.exit);
         let Process {
             nr, generation, pid, ..

@@ -29,6 +29,7 @@ use super::{
     Failure,
     children::{Plan, Standing},
     generation::{Generation, GenerationLeft},
+    metrics::Legacy,
     processes::ProcessLeft,
 };
 use crate::{
@@ -46,7 +47,7 @@ pub const PREFLIGHT: &str = "ASYNCCALL_PREFLIGHT";
 pub const ACCEPTED: &str = "the handover is accepted";
 
 /// Version of the outer part of the [`Handover`].
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// What the next instance starts from.
 #[derive(Serialize, Deserialize)]
@@ -74,6 +75,7 @@ pub struct Handover {
     /// How long the daemon has run.
     pub(super) up: Duration,
     pub(super) totals: Totals,
+    pub(super) metrics: Legacy,
     pub(super) paused: BTreeSet<String>,
     /// Which streak of the scoreboard each pool's failures are counted in.
     pub(super) streaks: BTreeMap<String, usize>,

@@ -19,7 +19,7 @@
 //! - [`ending`]: stopping, in order or at once,
 //! - [`restart`], [`preflight`], [`handover`], [`adoption`]: executing the binary anew, with the workers handed over,
 //! - [`notify`]: what the service manager is told,
-//! - [`report`]: the answer of `status`,
+//! - [`report`], [`metrics`]: the answer of `status`, and what plugins add to it,
 //! - [`privileges`]: which user a master is, and what that user may use,
 //! - [`pidfile`], [`daemonize`], [`invocation`]: being the one daemon, in the background, and as what.
 
@@ -58,6 +58,7 @@ pub mod generation;
 pub mod handover;
 pub mod invocation;
 mod link;
+mod metrics;
 mod notify;
 pub mod output;
 mod overrun;
@@ -82,6 +83,7 @@ use daemonize::Starter;
 use ending::Stopping;
 use generation::Generation;
 use invocation::Invocation;
+use metrics::Legacy;
 use notify::Manager;
 use output::Outputs;
 use overrun::Looks;
@@ -173,6 +175,8 @@ pub struct Master {
     serving: Option<u64>,
     previous: Option<u64>,
     totals: Totals,
+    /// What plugins of workers that are gone have recorded.
+    metrics: Legacy,
     waiting: Vec<Waiting>,
     reload_again: bool,
     /// Pools that reserve nothing for now.

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     ops::Range,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,7 @@ use super::{
 use crate::{
     ipc::{
         self, Setup, ToWorker,
+        metrics::Table,
         row::Row,
         scoreboard::{ROWS, Scoreboard},
         streaks::Streak,
@@ -62,6 +63,8 @@ pub(super) struct Process {
     /// Where its jobs come from, and who executes them.
     pub(super) assignment: Assignment,
     pub(super) rows: Range<usize>,
+    /// What its plugins record; nothing where the worker speaks another version.
+    pub(super) metrics: Option<Table>,
     line: Line,
     link_closed: bool,
     /// When the link of a worker that has exited is taken for closed, whoever still holds it.
@@ -180,6 +183,7 @@ impl Processes {
         let settings = generation
             .pool(pool)
             .ok_or_else(|| io::Error::other("its pool is gone"))?;
+        let metrics = Table::create()?;
         let rows = self.lend(id, settings.slots as usize)?;
         let streak = self.lend_streak(pool);
         let setup = Setup {
@@ -191,14 +195,15 @@ impl Processes {
             handler_configs: generation.handler_configs(pool),
             plugins: generation.catalog.references(),
             is_first,
-            scoreboard: std::os::fd::AsRawFd::as_raw_fd(&self.scoreboard.as_fd()),
+            scoreboard: self.scoreboard.as_fd().as_raw_fd(),
+            metrics: metrics.as_fd().as_raw_fd(),
             first_row: rows.start,
             streak,
             grace: generation.config.daemon.grace,
             log: self.log.clone(),
         };
         let started = outputs.open(id).and_then(|output| {
-            let mut inherited: Vec<BorrowedFd<'_>> = vec![self.scoreboard.as_fd()];
+            let mut inherited: Vec<BorrowedFd<'_>> = vec![self.scoreboard.as_fd(), metrics.as_fd()];
             if self.log.path.is_none() {
                 inherited.push(self.stderr.as_fd());
             }
@@ -221,6 +226,7 @@ impl Processes {
             generation: generation.number,
             assignment: Assignment::of(&setup.pool, &setup.handlers),
             rows,
+            metrics: Some(metrics),
             line: Line::Open(link),
             link_closed: false,
             give_up_at: None,

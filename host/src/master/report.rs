@@ -40,6 +40,8 @@ impl Master {
                 totals += row.counts();
             }
         }
+        let living = self.processes.iter();
+        let living: Vec<_> = living.flat_map(|(id, process)| process.recorded(id)).collect();
         status::Status {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -48,6 +50,7 @@ impl Master {
             plugins: plugins.map(|staged| plugin(&staged.info)).collect(),
             pools: self.pools(),
             totals,
+            metrics: self.metrics.shown(&living),
         }
     }
 

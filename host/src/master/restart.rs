@@ -208,7 +208,7 @@ impl Master {
         for (id, process) in self.processes.iter() {
             if let Some(worker) = self.children.worker(id) {
                 let output = self.outputs.leave(id, kept);
-                let left = self.processes.leave(process, output, kept);
+                let left = self.processes.leave(id, process, output, kept);
                 workers.insert(id.0, (worker.standing(now), left));
             }
         }
@@ -235,6 +235,7 @@ impl Master {
             ipc: crate::ipc::VERSION,
             up: self.started.elapsed(),
             totals: self.totals,
+            metrics: self.metrics.clone(),
             paused: self.paused.clone(),
             streaks: self.processes.streaks().clone(),
             last_generation: self.last_generation,

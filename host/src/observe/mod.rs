@@ -2,8 +2,11 @@
 //!
 //! - [`mod@line`]: one event as one line of text or JSON,
 //! - [`log`]: which events are kept and where they are written,
-//! - [`status`]: the answer of `status`, made from the master's bookkeeping and the scoreboard.
+//! - [`status`], [`metrics`]: the answer of `status`, made from the master's bookkeeping and from shared memory,
+//! - [`mod@exposition`]: the same for Prometheus.
 
+pub mod exposition;
 pub mod line;
 pub mod log;
+pub mod metrics;
 pub mod status;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ipc::row::Counts;
 
+pub use super::metrics::{Bucket, Metric, Numbers, Series};
+
 /// What `status --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -27,6 +29,9 @@ pub struct Status {
     pub pools: Vec<Pool>,
     /// What was done since the daemon was started; a restart does not begin anew.
     pub totals: Totals,
+    /// What plugins have recorded, by name. Counters and histograms count since the daemon was started, gauges are the
+    /// sum over the workers that live.
+    pub metrics: Vec<Metric>,
 }
 
 /// One loaded plugin.
@@ -191,6 +196,9 @@ impl Display for Status {
             for waiting in &pool.waiting {
                 writeln!(f, "  {waiting}")?;
             }
+        }
+        for metric in &self.metrics {
+            write!(f, "{metric}")?;
         }
         let Totals {
             done,

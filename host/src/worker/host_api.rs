@@ -2,10 +2,11 @@
 
 use asynccall_abi::{
     abi_stable::{prefix_type::PrefixTypeTrait, std_types::RStr},
-    host::{HostApi, HostApiRef, LogRecord, MetricDefinition, NO_METRIC},
+    host::{HostApi, HostApiRef, LogRecord, MetricDefinition},
 };
 use tracing::Level;
 
+use super::metrics;
 use crate::observe::log;
 
 /// The functions that plugins call, for as long as the process lives.
@@ -45,11 +46,13 @@ extern "C" fn write(record: &LogRecord<'_>) {
     );
 }
 
-extern "C" fn metric(_definition: &MetricDefinition<'_>) -> u64 {
-    NO_METRIC
+extern "C" fn metric(definition: &MetricDefinition<'_>) -> u64 {
+    metrics::make_known(definition)
 }
 
-extern "C" fn record(_metric: u64, _value: f64) {}
+extern "C" fn record(metric: u64, value: f64) {
+    metrics::record(metric, value);
+}
 
 fn severity(level: u8) -> Level {
     match level {

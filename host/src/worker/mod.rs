@@ -21,7 +21,7 @@
 //! - [`limits`]: when a worker has done enough,
 //! - [`breaker`]: failures in a row, and one job while the pool rests,
 //! - [`watch`]: its look at running jobs: touches, and an end for those that run too long,
-//! - [`host_api`]: what plugins may call.
+//! - [`host_api`], [`metrics`]: what plugins may call, and what they have recorded.
 
 use std::{
     io::{self, Write},
@@ -40,7 +40,7 @@ use crate::{
     config::Pool,
     exit::Exit,
     ipc::{
-        self, Link, Setup, ToMaster, ToWorker, descriptors, job_key::ServerMark, row::Row,
+        self, Link, Setup, ToMaster, ToWorker, descriptors, job_key::ServerMark, metrics::Table, row::Row,
         scoreboard::Scoreboard,
     },
     isolation::{Needs, hint::Hints},
@@ -65,6 +65,7 @@ mod job;
 mod keeper;
 mod lane;
 mod limits;
+mod metrics;
 mod put;
 mod reach;
 mod reconnect;
@@ -249,6 +250,11 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         .map_err(|error| format!("cannot open the scoreboard: {error}"))?;
     // Mapped for the life of the process: fatal-signal handlers write to it.
     let scoreboard: &'static Scoreboard = Box::leak(Box::new(scoreboard));
+    let table = descriptors::claim(setup.metrics)
+        .and_then(Table::open)
+        .map_err(|error| format!("cannot open the table of metrics: {error}"))?;
+    // As long as plugins may record, which is as long as the process lives.
+    metrics::keep(Box::leak(Box::new(table)));
     fatal::install().map_err(|error| format!("cannot install fatal-signal handlers: {error}"))?;
     let (bell, ears) = bell().map_err(|error| format!("cannot create a pipe: {error}"))?;
     let registry =

@@ -1,3 +1,5 @@
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
 use super::{
     super::{
         row::{Counts, Pen, State},
@@ -9,7 +11,8 @@ use super::{
 #[test]
 fn a_second_mapping_sees_what_the_first_wrote() {
     let ours = Scoreboard::create().expect("a memfd");
-    let theirs = Scoreboard::open(ours.descriptor.try_clone().expect("a descriptor")).expect("a mapping");
+    let theirs =
+        Scoreboard::open(ours.as_fd().try_clone_to_owned().expect("a descriptor")).expect("a mapping");
     let row = ours.row(ROWS - 1).expect("the last row");
     Pen::of(row).enter(State::Running, 901, Some(3));
     row.count_executed();

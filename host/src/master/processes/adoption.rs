@@ -20,13 +20,14 @@ use tokio::sync::mpsc;
 
 use super::{LAST_MESSAGES, Line, Process, Processes};
 use crate::{
-    ipc::row::Counts,
+    ipc::{metrics::Table, row::Counts},
     master::{
         Event,
         assignment::Assignment,
         children::{Id, Standing},
         handover::{Descriptors, Kept},
         link::{Link, UnderWay},
+        metrics::Recorded,
         output::{OutputLeft, Outputs},
     },
 };
@@ -39,6 +40,9 @@ pub(crate) struct ProcessLeft {
     rows: Range<usize>,
     /// What it has done so far, for an instance that cannot read its rows.
     pub(in crate::master) counts: Counts,
+    metrics: Option<RawFd>,
+    /// What its plugins have recorded so far, for the same.
+    pub(in crate::master) recorded: Vec<Recorded>,
     is_mute: bool,
     link: Option<RawFd>,
     link_closed: bool,
@@ -83,6 +87,7 @@ impl Processes {
     /// What the next instance has to know of a worker.
     pub(in crate::master) fn leave<'a>(
         &'a self,
+        id: Id,
         process: &'a Process,
         output: Option<OutputLeft>,
         kept: &mut Kept<'a>,
@@ -98,6 +103,8 @@ impl Processes {
             assignment: process.assignment.clone(),
             rows: process.rows.clone(),
             counts,
+            metrics: process.metrics.as_ref().map(|table| kept.keep(table)),
+            recorded: process.recorded(id).collect(),
             // One whose link has closed is only called so.
             is_mute: matches!(&process.line, Line::Mute(_)) && process.rows.is_empty(),
             link,
@@ -122,6 +129,8 @@ impl Processes {
     ) -> io::Result<()> {
         let link = left.link.map(|link| descriptors.take(link)).transpose()?;
         let is_mute = !is_known || left.is_mute;
+        let metrics = left.metrics.map(|table| descriptors.take(table)).transpose()?;
+        let metrics = metrics.filter(|_| !is_mute).map(Table::open).transpose()?;
         let (line, rows) = match link {
             // What it says is not heard, so its exit alone is its end.
             link if is_mute => (Line::Mute(link), 0..0),
@@ -146,6 +155,7 @@ impl Processes {
             generation: standing.generation,
             assignment: left.assignment,
             rows,
+            metrics,
             link_closed: left.link_closed || is_mute,
             line,
             give_up_at: exit.map(|_| Instant::now() + LAST_MESSAGES),

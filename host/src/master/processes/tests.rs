@@ -29,6 +29,7 @@ fn process(pid: u32) -> Process {
         generation: 1,
         assignment: Assignment::default(),
         rows: 0..1,
+        metrics: None,
         line: Line::Mute(None),
         link_closed: false,
         give_up_at: None,
