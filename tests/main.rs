@@ -31,11 +31,8 @@ mod logs;
 mod lost_settlement;
 mod main_job;
 mod manual;
-<<<<<<< HEAD
-mod misuse;
-=======
 mod metrics;
->>>>>>> 408deac (Keep what plugins record, and show it in the status and to Prometheus)
+mod misuse;
 mod model;
 mod outcomes;
 mod payloads;

@@ -26,11 +26,8 @@ const PACKAGES: &[&str] = &[
     "zoo-picky",
     "zoo-prowler",
     "zoo-stillborn",
-<<<<<<< HEAD
-    "zoo-vandal",
-=======
     "zoo-tally",
->>>>>>> 408deac (Keep what plugins record, and show it in the status and to Prometheus)
+    "zoo-vandal",
     "asynccall-exec",
     "asynccall-http",
     "asynccall-mailer",
