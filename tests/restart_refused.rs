@@ -120,7 +120,7 @@ fn a_binary_that_cannot_read_the_handover() {
     );
     insta::assert_snapshot!(refused(&queue, &daemon), @r"
     exit 1
-    error: cannot read the handover: the handover has version 99, wanted 2
+    error: cannot read the handover: the handover has version 99, wanted 3
       hint: use `stop` and `start` to change to this binary
     ");
 }
