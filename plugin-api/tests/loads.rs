@@ -250,11 +250,9 @@ fn a_handler_that_cannot_be_made_says_why() {
             "no handler is called `ecko`, the plugin has `echo`".to_owned()
         )
     );
-    assert_eq!(
-        refused("echo", r#"{"tga": "x"}"#),
-        (
-            CreateFailure::CONFIG,
-            "unknown field `tga`, expected one of `tag`, `self_check`, `tick_every_ms`, `goodbye`".to_owned()
-        )
-    );
+    // Which other fields there are is the echo's affair.
+    let (failure, message) = refused("echo", r#"{"tga": "x"}"#);
+    assert_eq!(failure, CreateFailure::CONFIG);
+    let expected = "unknown field `tga`, expected one of `tag`, `self_check`, ";
+    assert!(message.starts_with(expected), "{message}");
 }
