@@ -1,15 +1,15 @@
 //! Plugins of kind 2: plain C against one header, with the outcomes, log lines and errors of plugins in Rust.
 
-use std::{fs, path::Path};
+use std::{ffi::OsStr, fs, path::Path};
 
 use asynccall_client::protocol::JobState;
 use serde_json::{Value, json};
 
 use crate::support::{
     Beanstalkd, Directory, Host,
-    compiler::{c_zoo, project_file, shell},
+    author::{Author, repository},
+    compiler::c_zoo,
     plugin,
-    plugins::daemon_binary,
 };
 
 /// Runs the zoo in C on a message, without a queue.
@@ -195,25 +195,16 @@ fn the_examples_do_what_their_readmes_say() {
         ("examples/cpp", r#"result   {"words":3}"#),
     ] {
         // The commands name the header from where they are written, and leave their library there.
-        let directory = Directory::new();
-        let there = directory.path(example);
-        fs::create_dir_all(&there).expect("a directory");
-        let header = "plugin-api/abi/include/asynccall_plugin.h";
-        directory.write(
-            header,
-            fs::read(project_file(header)).expect("the header is there"),
-        );
-        for entry in fs::read_dir(project_file(example)).expect("the example is there") {
+        let include = repository().join("plugin-api/abi/include");
+        let mut author =
+            Author::new().where_stands("../../plugin-api/abi/include", include.display().to_string());
+        for entry in fs::read_dir(repository().join(example)).expect("the example is there") {
             let path = entry.expect("it can be listed").path();
-            let name = path.file_name().expect("a file");
-            fs::copy(&path, there.join(name)).expect("the file is copied");
+            let name = path.file_name().and_then(OsStr::to_str).expect("a file");
+            fs::copy(&path, author.path(name)).expect("the file is copied");
         }
-        let readme = fs::read_to_string(there.join("README.md")).expect("the readme is there");
-        let said = shell(
-            &there,
-            &commands(&readme),
-            daemon_binary().parent().expect("it is in a directory"),
-        );
+        let readme = fs::read_to_string(author.path("README.md")).expect("the readme is there");
+        let said: String = commands(&readme).lines().map(|line| author.run(line)).collect();
         assert!(said.contains("ok      load"), "{said}");
         assert!(said.contains(result), "{example}: {said}");
     }

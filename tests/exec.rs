@@ -7,7 +7,7 @@ use asynccall_client::protocol::JobState;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Beanstalkd, Host, eventually, have, php, processes};
+use crate::support::{Beanstalkd, Host, author::repository, eventually, have, php, processes};
 
 /// A host whose handler runs `Core\Mailler` in PHP; `None`, said aloud, where something is missing.
 #[track_caller]
@@ -16,8 +16,10 @@ fn php_host(queue: &Beanstalkd, more: &str) -> Option<Host> {
         return None;
     }
     let host = Host::new(queue).plugin("exec").tube("t");
-    let worker = host.directory().copy(&source("examples/php/worker.php"));
-    let classes = source("plugins/exec/src/tests/commands.php");
+    let worker = host
+        .directory()
+        .copy(&repository().join("examples/php/worker.php"));
+    let classes = repository().join("plugins/exec/src/tests/commands.php");
     let config = format!(
         "[handler.exec]\ncommand = [\"php\", \"-n\", \"-d\", \"memory_limit=64M\", {worker:?}]\nmode = \"persistent\"\n\
          class = '\\Core\\Mailler'\noptions = {{ include = {classes:?} }}\n{more}\n"
@@ -31,11 +33,6 @@ fn shell_host(queue: &Beanstalkd, script: &str, more: &str) -> Host {
     let script = host.directory().write("job.sh", script);
     let config = format!("[handler.exec]\ncommand = [\"sh\", {script:?}]\nmode = \"oneshot\"\n{more}\n");
     host.config(&config)
-}
-
-/// A file of the repository.
-fn source(path: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
 /// The pids of all processes whose command line names something in this host's directory, its own apart.
@@ -308,7 +305,7 @@ fn the_python_example_serves_jobs() {
     if !have("python3", &["--version"], "Debian: apt-get install python3") {
         return;
     }
-    let worker = source("examples/python/worker.py");
+    let worker = repository().join("examples/python/worker.py");
     let config = format!("[handler.exec]\ncommand = [\"python3\", {worker:?}]\nmode = \"persistent\"\n");
     let daemon = Host::new(&queue).plugin("exec").tube("t").config(&config).start();
     for (payload, settled) in [
