@@ -3,6 +3,7 @@
 //! What was released lies in `tests/fixtures/abi`. The hosts here are the daemon and `plugin-api/abi/examples/loader.rs`.
 //! Minors that do not exist yet are tested beside the abi itself.
 
+mod in_c;
 mod released;
 
 use std::{

@@ -52,6 +52,22 @@ fn c_and_cpp_of_every_standard_give_the_same_answers() {
             "the handler gave no answer",
             json!(null),
         ),
+        // A verdict that nobody knows is another try, and a text that is none is empty.
+        (r#""unknown""#, 10, "retry", "", json!(null)),
+        (
+            r#""endless""#,
+            1,
+            "failed",
+            "the handler's result is not JSON: EOF while parsing a value at line 1 column 0",
+            json!(null),
+        ),
+        (
+            r#""put nothing""#,
+            11,
+            "bury",
+            "put 2: there is no job to put",
+            json!(null),
+        ),
         ("s:4:\"fail\";", 1, "failed", "no luck", json!(null)),
     ];
     for (number, (compiler, flags)) in builds.iter().enumerate() {
@@ -64,6 +80,21 @@ fn c_and_cpp_of_every_standard_give_the_same_answers() {
             assert_eq!(answer["message"].as_str().unwrap_or_default(), *text, "{context}");
             assert_eq!(answer["result"], *result, "{context}");
         }
+    }
+}
+
+#[test]
+fn an_exception_that_leaves_a_plugin_ends_its_process_in_words() {
+    let directory = Directory::new();
+    let library = c_zoo(&directory, "zoo", "c++", &["-std=c++11", "-x", "c++"]);
+    let file = library.to_str().expect("a path");
+    let ended = Host::unconnected().run_with_input(&["plugin", "run", file, "--body=-"], br#""throw""#);
+    assert_ne!(ended.code, Some(0), "{ended}");
+    for part in [
+        "fatal: an exception has left `execute`, and nothing may unwind out of a plugin in C",
+        "handler `c-zoo` ended its process with SIGABRT at job 1",
+    ] {
+        assert!(ended.err.contains(part), "{ended}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What was released: a plugin and a host of every minor, unpacked from `tests/fixtures/abi`.
+//! What was released: plugins and a host of every minor, unpacked from `tests/fixtures/abi`.
 
 use std::{
     ffi::OsStr,
@@ -10,13 +10,15 @@ use std::{
 
 use crate::support::skip;
 
-/// A plugin and a host, as they were when the minor was released.
+/// Plugins and a host, as they were when the minor was released.
 pub(super) struct Released {
     /// As `1.0`.
     pub(super) version: String,
     pub(super) minor: u16,
     pub(super) plugin: PathBuf,
     pub(super) loader: PathBuf,
+    /// The zoo in C, where the minor knows plugins in C.
+    pub(super) in_c: Option<PathBuf>,
 }
 
 /// Every released minor; none, said aloud, where the files cannot run.
@@ -39,11 +41,13 @@ pub(super) fn released() -> Vec<Released> {
         .map(|directory| {
             let version = file_name(&directory).to_owned();
             let minor = version.strip_prefix("1.").and_then(|minor| minor.parse().ok());
+            let minor = minor.expect("a directory has the name of its minor");
             Released {
-                minor: minor.expect("a directory has the name of its minor"),
+                minor,
                 version,
                 plugin: unpacked(&directory, "libecho.so"),
                 loader: unpacked(&directory, "loader"),
+                in_c: (minor >= 2).then(|| unpacked(&directory, "libzoo.so")),
             }
         })
         .collect();
@@ -73,7 +77,7 @@ fn file_name(path: &Path) -> &str {
 #[track_caller]
 fn unpacked(directory: &Path, name: &str) -> PathBuf {
     let packed = fs::File::open(directory.join(format!("{name}.gz"))).expect("the fixture is there");
-    // Every system that can build this has gzip; a crate for two files would be more.
+    // Every system that can build this has gzip; a crate for a few files would be more.
     let output = Command::new("gzip")
         .arg("-dc")
         .stdin(packed)

@@ -8,8 +8,16 @@
  *
  * - A text is a pointer and a length in bytes, in UTF-8 and without a NUL at its end. What a function is given is
  *   borrowed for the call. What it gives is copied before the function that was called returns.
- * - Structs with a `size` grow at their end only. Whoever reads one believes no field that ends behind `size`.
- * - Nothing may unwind into the host: no C++ exception, no longjmp. Catch everything at the border.
+ * - Structs with a `size` grow at their end only. Whoever reads one believes no field that ends behind `size`. Their
+ *   `reserved` is 0 and not read. All other structs stay as they are.
+ * - Numbers that a later minor may add to: an older host takes a verdict that it does not know for
+ *   ASYNCCALL_VERDICT_RETRY, a failure for ASYNCCALL_FAILURE_FAILED, a level for ASYNCCALL_TRACE, and refuses a metric
+ *   of a kind that it does not know. A plugin takes an ASYNCCALL_PUT_… that it does not know for
+ *   ASYNCCALL_PUT_REFUSED.
+ * - Nothing may unwind into the host: no C++ exception, no longjmp, no pthread_exit. Catch everything at the border;
+ *   what leaves a function all the same ends the worker.
+ * - The host's functions never unwind. Pointers that they are given are not NULL, except where that is said; those of a
+ *   text or a list of length 0 may be.
  * - A crash takes the worker with it; the host finds out which job it was, and its other workers go on.
  * - What came with a later minor has to be asked for, once, before it is called: an older host may lack it.
  *   ASYNCCALL_HAS(host, record) says whether the struct behind a pointer has a field. All that is here came with 1.2,
@@ -109,7 +117,7 @@ typedef struct asynccall_metric_definition {
     asynccall_text help;
     const asynccall_metric_label *labels;
     size_t label_count;
-    /* Upper bounds of a histogram's buckets, finite and ascending. */
+    /* Upper bounds of a histogram's buckets, finite and ascending; none for other kinds. */
     const double *bounds;
     size_t bound_count;
 } asynccall_metric_definition;
@@ -118,14 +126,16 @@ typedef struct asynccall_metric_definition {
 typedef struct asynccall_host {
     uint32_t size;
     uint32_t reserved;
-    /* Such as `0.1.0`. */
+    /* Such as `0.1.0`; it stays. */
     asynccall_text (*version)(void);
     /* Whether an event of this level and target would be kept. Constant for the life of the process. */
     bool (*log_enabled)(uint8_t level, asynccall_text target);
     void (*log)(const asynccall_log_record *record);
-    /* Makes a metric known; 0 where the host refuses it, which it says in its log. */
+    /* Makes a metric known: its number for `record`, the same for the same name and labels; 0 where the host refuses
+     * it, which it says in its log. */
     uint64_t (*metric)(const asynccall_metric_definition *definition);
-    /* Records one value of a metric. Waits for nobody. */
+    /* Records one value of a metric. Waits for nobody. Dropped are values of metric 0, what is not finite, and what is
+     * negative for a counter. */
     void (*record)(uint64_t metric, double value);
 } asynccall_host;
 
@@ -138,16 +148,31 @@ typedef struct asynccall_host {
 /* asynccall_new_job.ttr_ms: the time to run that the job in hand has. */
 #define ASYNCCALL_TTR_KEEP 0
 
-/* A job to be put on the queue server that the job in hand came from. */
+/* A job to be put on the queue server that the job in hand came from. Begin with asynccall_new_job_of: where all bytes
+ * are 0, the priority is the most urgent one. */
 typedef struct asynccall_new_job {
     /* Logical name; empty: the tube of the job in hand. */
     asynccall_text tube;
     asynccall_text body;
-    /* 0 (most urgent) to 4294967295, or ASYNCCALL_PRIORITY_KEEP. */
+    /* 0 (most urgent) to 4294967295, or ASYNCCALL_PRIORITY_KEEP, as which all else is read. */
     int64_t priority;
+    /* Milliseconds until it becomes ready. The queue server counts in seconds: rounded up, here as below. */
     uint64_t delay_ms;
+    /* Milliseconds that a worker has for it, or ASYNCCALL_TTR_KEEP. */
     uint64_t ttr_ms;
 } asynccall_new_job;
+
+/* A job of this body, and in all else as the job in hand: its tube, priority and time to run, without a delay. */
+static inline asynccall_new_job asynccall_new_job_of(asynccall_text body)
+{
+    asynccall_new_job made;
+    made.tube = asynccall_text_of(NULL);
+    made.body = body;
+    made.priority = ASYNCCALL_PRIORITY_KEEP;
+    made.delay_ms = 0;
+    made.ttr_ms = ASYNCCALL_TTR_KEEP;
+    return made;
+}
 
 /* What becomes of asynccall_job_put. */
 enum {
@@ -178,7 +203,8 @@ typedef struct asynccall_job_functions {
     uint8_t (*put)(const asynccall_job *job, const asynccall_new_job *put, uint64_t *id, asynccall_text *reason);
 } asynccall_job_functions;
 
-/* A job, lent until `execute` returns. Until then any thread may ask it, and what it answers stays. */
+/* A job, lent until `execute` returns. Until then any thread may ask it, and the texts that it answers stay. Tube,
+ * attempt, remaining_ms, age_ms and priority together cost one round trip at most. */
 struct asynccall_job {
     const asynccall_job_functions *functions;
 };
@@ -190,7 +216,7 @@ static inline uint64_t asynccall_job_id(const asynccall_job *job) { return job->
 static inline asynccall_text asynccall_job_body(const asynccall_job *job) { return job->functions->body(job); }
 
 /* The body as a JSON document, made by the host from JSON or PHP's serialize(). `false`: there is none, and
- * `json_or_reason` says why. */
+ * `json_or_reason` says why. It is written in both cases. */
 static inline bool asynccall_job_json(const asynccall_job *job, asynccall_text *json_or_reason)
 {
     return job->functions->json(job, json_or_reason);
@@ -223,7 +249,8 @@ static inline bool asynccall_job_touch(const asynccall_job *job) { return job->f
 /* Says that the work gets on: the host's limit on the time of a job counts from now. `false`: give up. */
 static inline bool asynccall_job_progress(const asynccall_job *job) { return job->functions->progress(job); }
 
-/* Puts another job: ASYNCCALL_PUT_DONE and its id, or another ASYNCCALL_PUT_… and a reason. Costs a round trip. */
+/* Puts another job: ASYNCCALL_PUT_DONE and its id, or another ASYNCCALL_PUT_… and a reason. Costs a round trip. Both
+ * are written in either case, as 0 or empty where there is none; each pointer may be NULL. */
 static inline uint8_t asynccall_job_put(const asynccall_job *job, const asynccall_new_job *put, uint64_t *id,
                                         asynccall_text *reason)
 {
@@ -249,12 +276,17 @@ typedef struct asynccall_outcome asynccall_outcome;
 typedef struct asynccall_outcome_functions {
     uint32_t size;
     uint32_t reserved;
+    /* An ASYNCCALL_VERDICT_…; for ASYNCCALL_VERDICT_RETRY the milliseconds until the next try, or
+     * ASYNCCALL_DELAY_BY_POLICY; the priority that a job which is released or buried gets, as in asynccall_new_job;
+     * and why, in one line. A result that was there is gone. */
     void (*answer)(asynccall_outcome *outcome, uint8_t verdict, uint64_t delay_ms, int64_t priority,
                    asynccall_text message);
+    /* Adds a result to the answer; where there is none, the job is done. */
     void (*result)(asynccall_outcome *outcome, asynccall_text json);
 } asynccall_outcome_functions;
 
-/* Where `execute` leaves its answer, one thread at a time. The last one counts; none at all is a failure. */
+/* Where `execute` leaves its answer before it returns, one thread at a time. The last one counts; none at all is a
+ * failure. */
 struct asynccall_outcome {
     const asynccall_outcome_functions *functions;
 };
@@ -276,7 +308,7 @@ typedef struct asynccall_failure_functions {
     void (*fail)(asynccall_failure *failure, uint8_t kind, asynccall_text message);
 } asynccall_failure_functions;
 
-/* Where `create` and `self_check` say why they failed, one thread at a time. */
+/* Where `create` and `self_check` say why they failed before they return, one thread at a time. */
 struct asynccall_failure {
     const asynccall_failure_functions *functions;
 };
@@ -381,14 +413,16 @@ static void asynccall_log(const asynccall_host *host, uint8_t level, const char 
 /*
  * What the host calls. `create` and `execute` are needed; each other one may be NULL.
  *
- * `state` is whatever `create` has left in its `*state`; NULL is as good as anything.
+ * `state` is whatever `create` has left in its `*state`, which was NULL before; NULL is as good as anything. Any thread
+ * may call a function, and not always the same. The host copies the table once.
  */
 typedef struct asynccall_plugin_functions {
     /* sizeof(asynccall_plugin_functions), as the plugin was built. */
     uint32_t size;
     uint32_t reserved;
     /* Makes the handler of that name from its configuration, a JSON document (`{}` where there is none). `false`, with
-     * asynccall_fail: it cannot. Any thread, any number of times, each handler its own state; `host` is always the same. */
+     * asynccall_fail: it cannot, and nothing is called with this `state`. Any number of times, also at once, each
+     * handler its own state; `host` is always the same. */
     bool (*create)(const asynccall_host *host, asynccall_text handler, asynccall_text config, void **state,
                    asynccall_failure *failure);
     /* Runs one job to its end. Any number of threads at once. */
@@ -399,11 +433,14 @@ typedef struct asynccall_plugin_functions {
     bool (*self_check)(void *state, asynccall_failure *failure);
     /* How often `tick` is wanted, in milliseconds; 0: never. Asked once, before the first job. */
     uint64_t (*tick_every_ms)(void *state);
-    /* Does what is due apart from jobs, while they run. One thread at a time. */
+    /* Does what is due apart from jobs, while they run. One thread at a time, and no sooner after the last one has
+     * returned than `tick_every_ms` says. */
     void (*tick)(void *state);
-    /* Says goodbye: the last job and tick have ended. At most once, and only in a worker that leaves in order. */
+    /* Says goodbye: the last job and tick have ended. At most once, and only in a worker that leaves in order. The
+     * process may end before it has returned. */
     void (*shutdown)(void *state);
-    /* The JSON Schemas `{"config": …, "payload": …}` of a handler, each if given, in static memory; empty: none. */
+    /* The JSON Schemas `{"config": …, "payload": …}` of a handler, each if given, in static memory; empty: none. Also
+     * called before `create`, and on several threads at once. */
     asynccall_text (*describe)(asynccall_text handler);
 } asynccall_plugin_functions;
 
@@ -428,8 +465,8 @@ typedef struct asynccall_descriptor {
 #define ASYNCCALL_EXPORT_ extern __attribute__((visibility("default")))
 #endif
 
-#define ASYNCCALL_STRING__(value) #value
-#define ASYNCCALL_STRING_(value) ASYNCCALL_STRING__(value)
+#define ASYNCCALL_QUOTED_(value) #value
+#define ASYNCCALL_STRING_(value) ASYNCCALL_QUOTED_(value)
 #define ASYNCCALL_LITERAL_(text) { text, sizeof(text) - 1 }
 
 /* One handler: its name, best of a-z, 0-9, `_` and `-` as plugins in Rust have it, and one line for people. String
@@ -437,6 +474,9 @@ typedef struct asynccall_descriptor {
 #define ASYNCCALL_HANDLER(name, description) "{\"name\":\"" name "\",\"description\":\"" description "\"}"
 /* One more. */
 #define ASYNCCALL_AND_HANDLER(name, description) "," ASYNCCALL_HANDLER(name, description)
+
+/* So that no other table is exported by mistake. */
+static inline const void *asynccall_table_(const asynccall_plugin_functions *table) { return table; }
 
 /*
  * Exports the plugin. Once per library, at file scope, with string literals:
@@ -448,7 +488,7 @@ typedef struct asynccall_descriptor {
  * `functions` is an asynccall_plugin_functions in static memory.
  */
 #define ASYNCCALL_PLUGIN(name, version, functions, handlers)                                                         \
-    static const void *asynccall_entry_(void) { return &(functions); }                                               \
+    static const void *asynccall_entry_(void) { return asynccall_table_(&(functions)); }                             \
     ASYNCCALL_EXPORT_ const char asynccall_manifest[];                                                               \
     const char asynccall_manifest[] =                                                                                \
         "{\"abi\":\"" ASYNCCALL_STRING_(ASYNCCALL_ABI_MAJOR) "." ASYNCCALL_STRING_(ASYNCCALL_ABI_MINOR)              \

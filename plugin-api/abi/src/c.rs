@@ -203,13 +203,14 @@ pub struct Failure {
 
 /// The plugin's functions. A host copies as much of it as `size` announces; what is missing or null reads as `None`.
 ///
-/// None of them may unwind. One that does all the same ends the process, which `C-unwind` makes certain.
+/// None of them may unwind. One that does all the same ends the process with SIGABRT: `C-unwind` makes it run the
+/// drop that does so.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct PluginFunctions {
     /// Size of this struct in bytes, as the plugin was built.
     pub size: u32,
-    /// Not read.
+    /// Plugins write 0, hosts read nothing from it.
     pub reserved: u32,
     /// As [`crate::plugin::Plugin::create`].
     pub create: Option<

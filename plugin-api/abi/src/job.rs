@@ -95,7 +95,8 @@ pub struct NewJob<'a> {
 
 /// Why a job was not put. An integer for the same reason as [`crate::outcome::Verdict`].
 ///
-/// A plugin treats a value that it does not know as [`PutFailure::REFUSED`].
+/// A plugin treats a value that it does not know as [`PutFailure::REFUSED`]. 255 is never one: in C it says that the job
+/// was put.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PutFailure(pub u8);

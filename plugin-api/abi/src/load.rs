@@ -5,7 +5,7 @@
 //! taken as the interface, which makes every pair of minors work, both ways, and
 //! every check stands alone, which makes any set of plugins work in one process.
 
-use std::fmt;
+use std::{ffi::c_void, fmt};
 
 use abi_stable::{
     StableAbi,
@@ -56,9 +56,9 @@ pub enum LoadError {
         /// The kind that the plugin states.
         kind: u32,
     },
-    /// A text of the descriptor is not UTF-8.
+    /// A text of the descriptor is none, or not UTF-8.
     Text,
-    /// The table of a plugin in C cannot be used.
+    /// The entry, or the table of a plugin in C, cannot be used.
     Functions {
         /// What is wrong with it.
         fault: &'static str,
@@ -98,7 +98,10 @@ impl fmt::Display for LoadError {
                     "it is a plugin of kind {kind}, this host knows the kinds {KIND_ABI_STABLE} and {KIND_C}"
                 )
             }
-            LoadError::Text => write!(f, "a text of its descriptor is not UTF-8"),
+            LoadError::Text => write!(
+                f,
+                "a text of its descriptor is null, longer than memory, or not UTF-8"
+            ),
             LoadError::Functions { fault } => f.write_str(fault),
             LoadError::Layout { difference } => {
                 write!(
@@ -165,6 +168,9 @@ unsafe fn text<'a>(text: Text) -> Result<&'a str, LoadError> {
     if text.len == 0 {
         return Ok("");
     }
+    if text.ptr.is_null() || isize::try_from(text.len).is_err() {
+        return Err(LoadError::Text);
+    }
     // SAFETY: the caller promises the bytes.
     let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len) };
     std::str::from_utf8(bytes).map_err(|_| LoadError::Text)
@@ -212,9 +218,17 @@ pub unsafe fn root(descriptor: *const Descriptor) -> Result<Root, LoadError> {
     let (kind, entry, abi) = unsafe {
         (
             field!(descriptor, kind),
-            field!(descriptor, entry),
+            // Rust's functions are never null, and what was written in another language may be.
+            (&raw const (*descriptor).entry)
+                .cast::<Option<extern "C" fn() -> *const c_void>>()
+                .read(),
             (field!(descriptor, abi_major), field!(descriptor, abi_minor)),
         )
+    };
+    let Some(entry) = entry else {
+        return Err(LoadError::Functions {
+            fault: "its descriptor has no entry",
+        });
     };
     let answer = entry();
     if kind == KIND_C {
@@ -231,7 +245,7 @@ pub unsafe fn root(descriptor: *const Descriptor) -> Result<Root, LoadError> {
 ///
 /// `header` is what the entry of a descriptor of kind [`KIND_ABI_STABLE`] has answered, and the library is never
 /// unloaded.
-unsafe fn root_module(header: *const std::ffi::c_void, abi: (u16, u16)) -> Result<PluginRef, LoadError> {
+unsafe fn root_module(header: *const c_void, abi: (u16, u16)) -> Result<PluginRef, LoadError> {
     if header.is_null() {
         return Err(layout("its entry gave no library header"));
     }

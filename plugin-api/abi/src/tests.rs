@@ -1,6 +1,8 @@
+use std::mem::{MaybeUninit, offset_of};
+
 use crate::{
-    descriptor::{Descriptor, MAGIC},
-    load::{LoadError, identify},
+    descriptor::{Descriptor, MAGIC, Text},
+    load::{LoadError, identify, root},
     manifest::{self, Manifest},
 };
 
@@ -59,6 +61,29 @@ fn a_descriptor_is_refused_by_its_first_wrong_field() {
     assert_eq!(refused(|d| d.size = 8), LoadError::Truncated { size: 8 });
     assert_eq!(refused(|d| d.kind = 9), LoadError::Kind { kind: 9 });
     assert_eq!(MAGIC.len(), 8);
+}
+
+#[test]
+fn a_text_that_is_none_is_refused() {
+    for (ptr, len) in [(std::ptr::null(), 5), (b"mailer".as_ptr(), usize::MAX)] {
+        let mut descriptor = descriptor();
+        descriptor.name = Text { ptr, len };
+        assert_eq!(identified(&descriptor), Err(LoadError::Text));
+    }
+}
+
+#[test]
+fn a_descriptor_without_an_entry_is_refused() {
+    let mut descriptor = MaybeUninit::new(descriptor());
+    // SAFETY: the bytes are the descriptor's, and nothing takes them for a function again.
+    unsafe {
+        let entry = descriptor.as_mut_ptr().byte_add(offset_of!(Descriptor, entry));
+        entry.cast::<u8>().write_bytes(0, size_of::<usize>());
+    }
+    // SAFETY: all else in it is as `identify` accepts it.
+    let refused = unsafe { root(descriptor.as_ptr()) }.err();
+    let fault = "its descriptor has no entry";
+    assert_eq!(refused, Some(LoadError::Functions { fault }));
 }
 
 #[test]

@@ -138,10 +138,10 @@ fn constants() -> Vec<(&'static str, i128)> {
 
 /// What a program that includes the header prints.
 #[track_caller]
-fn printed(body: &str) -> String {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c-layout");
+fn printed(name: &str, body: &str) -> String {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c-{name}"));
     fs::create_dir_all(&directory).expect("a directory");
-    let (source, program) = (directory.join("layout.c"), directory.join("layout"));
+    let (source, program) = (directory.join("program.c"), directory.join("program"));
     fs::write(
         &source,
         format!("#include <asynccall_plugin.h>\nint main(void) {{\n{body}    return 0;\n}}\n"),
@@ -186,7 +186,22 @@ fn the_header_and_rust_agree_on_every_byte() {
         writeln!(body, "    printf(\"{name} {format}\\n\", {cast}({name}));").expect("a string takes it");
         writeln!(expected, "{name} {value}").expect("a string takes it");
     }
-    assert_eq!(printed(&body), expected);
+    assert_eq!(printed("layout", &body), expected);
+}
+
+#[test]
+fn a_field_is_there_where_the_size_announces_all_of_it() {
+    let body = r#"    asynccall_host host;
+    const asynccall_host *table = &host;
+    unsigned whole = (unsigned)offsetof(asynccall_host, record) + (unsigned)sizeof host.record;
+    host.size = whole - 1;
+    printf("%d %d", (int)ASYNCCALL_HAS(table, metric), (int)ASYNCCALL_HAS(table, record));
+    host.size = whole;
+    printf(" %d", (int)ASYNCCALL_HAS(table, record));
+    host.size = UINT32_MAX;
+    printf(" %d", (int)ASYNCCALL_HAS(table, record));
+"#;
+    assert_eq!(printed("has", body), "1 0 1 1");
 }
 
 #[test]

@@ -141,28 +141,33 @@ unsafe extern "C" fn job_put(job: *const Job, put: *const NewJob, id: *mut u64, 
     // SAFETY: as above.
     let job = unsafe { lent(job) };
     // SAFETY: the header's promise: readable for the call, or null.
-    let Some(put) = (unsafe { put.as_ref() }) else {
-        return job::PutFailure::REFUSED.0;
+    let (said, new, why) = match unsafe { put.as_ref() } {
+        // SAFETY: the header's promise on texts.
+        Some(put) => match unsafe { put_over(job, put) } {
+            RResult::ROk(new) => (PUT_DONE, new, text(&[])),
+            RResult::RErr(error) => (error.failure.0, 0, job.keep(error.message)),
+        },
+        None => (job::PutFailure::REFUSED.0, 0, text(b"there is no job to put")),
     };
-    // SAFETY: the header's promise on texts.
+    // SAFETY: the header's promise: each writable, or null. Both are written, so C never reads what it did not set.
+    unsafe {
+        give(id, new);
+        give(reason, why);
+    }
+    said
+}
+
+/// # Safety
+///
+/// The texts of `put` are readable while the call lasts.
+unsafe fn put_over(job: &LentJob<'_>, put: &NewJob) -> RResult<u64, job::PutError> {
+    // SAFETY: the caller's promise.
     let (tube, body) = unsafe { (borrowed(put.tube), bytes(put.body)) };
-    let put = job.raw.put(job::NewJob {
+    job.raw.put(job::NewJob {
         tube: RStr::from_str(&tube),
         body: RSlice::from_slice(body),
         priority: put.priority,
         delay_ms: put.delay_ms,
         ttr_ms: put.ttr_ms,
-    });
-    match put {
-        RResult::ROk(new) => {
-            // SAFETY: the header's promise: writable, or null.
-            unsafe { give(id, new) };
-            PUT_DONE
-        }
-        RResult::RErr(error) => {
-            // SAFETY: as above.
-            unsafe { give(reason, job.keep(error.message)) };
-            error.failure.0
-        }
-    }
+    })
 }

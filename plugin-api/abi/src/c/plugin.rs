@@ -1,6 +1,10 @@
 //! A plugin's table of functions as the root module and the handlers of a host.
 
-use std::{ffi::c_void, ptr};
+use std::{
+    ffi::c_void,
+    io::{self, Write as _},
+    mem, process, ptr,
+};
 
 use abi_stable::{
     sabi_trait::TD_Opaque,
@@ -75,7 +79,9 @@ impl Plugin {
         let made = self.functions.create.is_some_and(|create| {
             let (handler, config) = (text(handler.as_bytes()), text(config.as_bytes()));
             // SAFETY: the function is the plugin's, whose library stays; all arguments live for the call.
-            let made = unsafe { create(host(api), handler, config, &raw mut state.0, refusal.place()) };
+            let made = within("create", || unsafe {
+                create(host(api), handler, config, &raw mut state.0, refusal.place())
+            });
             made != 0
         });
         if !made {
@@ -91,8 +97,32 @@ impl Plugin {
     pub(crate) fn describe(&self, handler: &str) -> Option<RString> {
         let describe = self.functions.describe?;
         // SAFETY: the function is the plugin's, the argument lives for the call, and the answer is in static memory.
-        let described = unsafe { borrowed(describe(text(handler.as_bytes()))) };
+        let described = unsafe { borrowed(within("describe", || describe(text(handler.as_bytes())))) };
         Some(RString::from(&*described))
+    }
+}
+
+/// Calls one of the plugin's functions. Whatever unwinds out of it, such as a C++ exception, ends the process in words
+/// that name the function.
+fn within<T>(function: &'static str, call: impl FnOnce() -> T) -> T {
+    let border = Border(function);
+    let answer = call();
+    mem::forget(border);
+    answer
+}
+
+/// Dropped only where something unwinds over it.
+struct Border(&'static str);
+
+impl Drop for Border {
+    fn drop(&mut self) {
+        let function = self.0;
+        // Nobody could be told that it was not written.
+        let _ = writeln!(
+            io::stderr(),
+            "fatal: an exception has left `{function}`, and nothing may unwind out of a plugin in C"
+        );
+        process::abort();
     }
 }
 
@@ -119,7 +149,9 @@ impl RawHandler for Handler {
         let job = LentJob::new(job);
         let mut answer = Answer::none();
         // SAFETY: the function is the plugin's, the state is what `create` has left, job and answer live for the call.
-        unsafe { execute(self.state.0, job.lend(), answer.place()) };
+        within("execute", || unsafe {
+            execute(self.state.0, job.lend(), answer.place());
+        });
         answer.into_outcome()
     }
 
@@ -129,7 +161,9 @@ impl RawHandler for Handler {
         };
         let mut refusal = Refusal::none();
         // SAFETY: as above.
-        match unsafe { self_check(self.state.0, refusal.place()) } {
+        match within("self_check", || unsafe {
+            self_check(self.state.0, refusal.place())
+        }) {
             0 => RResult::RErr(refusal.into_error()),
             _ => RResult::ROk(()),
         }
@@ -141,20 +175,22 @@ impl RawHandler for Handler {
             .tick_every_ms
             .filter(|_| self.functions.tick.is_some());
         // SAFETY: as above.
-        wanted.map_or(0, |tick_every_ms| unsafe { tick_every_ms(self.state.0) })
+        wanted.map_or(0, |tick_every_ms| {
+            within("tick_every_ms", || unsafe { tick_every_ms(self.state.0) })
+        })
     }
 
     fn tick(&self) {
         if let Some(tick) = self.functions.tick {
             // SAFETY: as above.
-            unsafe { tick(self.state.0) };
+            within("tick", || unsafe { tick(self.state.0) });
         }
     }
 
     fn shutdown(&self) {
         if let Some(shutdown) = self.functions.shutdown {
             // SAFETY: as above.
-            unsafe { shutdown(self.state.0) };
+            within("shutdown", || unsafe { shutdown(self.state.0) });
         }
     }
 }
@@ -163,7 +199,71 @@ impl Drop for Handler {
     fn drop(&mut self) {
         if let Some(destroy) = self.functions.destroy {
             // SAFETY: as above, and nothing is called with this state any more.
-            unsafe { destroy(self.state.0) };
+            within("destroy", || unsafe { destroy(self.state.0) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+    use crate::{
+        c::{Failure, Host, Job, Outcome},
+        descriptor::Text,
+    };
+
+    unsafe extern "C-unwind" fn create(
+        _: *const Host,
+        _: Text,
+        _: Text,
+        _: *mut *mut c_void,
+        _: *mut Failure,
+    ) -> u8 {
+        1
+    }
+
+    unsafe extern "C-unwind" fn execute(_: *mut c_void, _: *const Job, _: *mut Outcome) {}
+
+    unsafe extern "C-unwind" fn destroy(_: *mut c_void) {}
+
+    unsafe extern "C-unwind" fn describe(_: Text) -> Text {
+        text(&[])
+    }
+
+    fn read(size: u32) -> Result<(bool, bool), &'static str> {
+        let table = PluginFunctions {
+            size,
+            create: Some(create),
+            execute: Some(execute),
+            destroy: Some(destroy),
+            describe: Some(describe),
+            ..PluginFunctions::default()
+        };
+        // SAFETY: it is such a table, of which no more is read than there is, and no function is called.
+        let plugin = unsafe { Plugin::read(&raw const table) }?;
+        Ok((
+            plugin.functions.destroy.is_some(),
+            plugin.functions.describe.is_some(),
+        ))
+    }
+
+    #[test]
+    fn of_a_table_as_much_is_believed_as_its_size_announces() {
+        let has = |field: usize, size| size as usize >= field + size_of::<usize>();
+        for size in (0..=size_of::<PluginFunctions>() as u32 + 9).chain([u32::MAX]) {
+            let expected = if !has(offset_of!(PluginFunctions, create), size) {
+                Err("its table of functions has no `create`, which every plugin needs")
+            } else if !has(offset_of!(PluginFunctions, execute), size) {
+                Err("its table of functions has no `execute`, which every plugin needs")
+            } else {
+                Ok((
+                    has(offset_of!(PluginFunctions, destroy), size),
+                    has(offset_of!(PluginFunctions, describe), size),
+                ))
+            };
+            assert_eq!(read(size), expected, "{size}");
         }
     }
 }
