@@ -6,8 +6,9 @@
  *
  * What holds everywhere:
  *
- * - A text is a pointer and a length in bytes, in UTF-8 and without a NUL at its end. What a function is given is
- *   borrowed for the call. What it gives is copied before the function that was called returns.
+ * - A text is a pointer and a length in bytes, in UTF-8 and without a NUL at its end; the host replaces what is not
+ *   UTF-8 in it. What a function is given is borrowed for the call. What it gives is copied before the function that was
+ *   called returns.
  * - Structs with a `size` grow at their end only. Whoever reads one believes no field that ends behind `size`. Their
  *   `reserved` is 0 and not read. All other structs stay as they are.
  * - Numbers that a later minor may add to: an older host takes a verdict that it does not know for
@@ -153,6 +154,7 @@ typedef struct asynccall_host {
 typedef struct asynccall_new_job {
     /* Logical name; empty: the tube of the job in hand. */
     asynccall_text tube;
+    /* Any bytes. */
     asynccall_text body;
     /* 0 (most urgent) to 4294967295, or ASYNCCALL_PRIORITY_KEEP, as which all else is read. */
     int64_t priority;
@@ -212,7 +214,7 @@ struct asynccall_job {
 /* The id that the queue server gave the job. */
 static inline uint64_t asynccall_job_id(const asynccall_job *job) { return job->functions->id(job); }
 
-/* The body as it was put. */
+/* The body as it was put: any bytes. */
 static inline asynccall_text asynccall_job_body(const asynccall_job *job) { return job->functions->body(job); }
 
 /* The body as a JSON document, made by the host from JSON or PHP's serialize(). `false`: there is none, and

@@ -174,8 +174,8 @@ impl RawHandler for Handler {
             .functions
             .tick_every_ms
             .filter(|_| self.functions.tick.is_some());
-        // SAFETY: as above.
         wanted.map_or(0, |tick_every_ms| {
+            // SAFETY: as above.
             within("tick_every_ms", || unsafe { tick_every_ms(self.state.0) })
         })
     }
