@@ -139,10 +139,12 @@ pub trait Handler: Sized + Send + Sync + 'static {
     /// Says goodbye: the last job has ended and no other comes, because the worker leaves in order.
     ///
     /// It is no place for what must happen: a worker that dies, or whose grace time is over, never comes here. A host
-    /// older than this method (plugin-abi 1.1) does not call it.
+    /// older than this method (plugin-abi 1.1) does not call it, and neither do `plugin run` and `call --force-sync`.
     fn shutdown(&self) {}
 
     /// The JSON Schemas of configuration and payload, for the host and for whoever writes them. None unless implemented.
+    ///
+    /// Where this panics there are none, which only the panic's own words in the log tell.
     ///
     /// With the feature `schemars` it is one line, `Schemas::of::<Self::Config, Self::Payload>()`; see [`Schemas`].
     fn schemas() -> Schemas {

@@ -44,7 +44,8 @@
 //!
 //! All metrics of one name are of one kind, and have the same bounds and the same names of labels. A worker keeps 128 of
 //! them, each set of labels being one, with at most 32 bounds and 2 KiB of texts. What the host does not keep it says once
-//! in its log, and recording it does nothing.
+//! in its log, and recording it does nothing. It is silent where a handler runs outside of a worker, as in `plugin run` and
+//! `call --force-sync`: there is nobody to read metrics, and they are dropped.
 
 use std::sync::OnceLock;
 
@@ -84,7 +85,7 @@ impl Counter {
         self
     }
 
-    /// Adds to it. Negative values are dropped.
+    /// Adds to it. Negative values are dropped, and so is what is no finite number.
     pub fn add(&self, value: f64) {
         self.0.record(value);
     }
@@ -104,7 +105,7 @@ impl Gauge {
         self
     }
 
-    /// Gives it another value.
+    /// Gives it another value. What is no finite number is dropped.
     pub fn set(&self, value: f64) {
         self.0.record(value);
     }
@@ -125,7 +126,7 @@ impl Histogram {
         self
     }
 
-    /// Counts one value.
+    /// Counts one value. What is no finite number is dropped.
     pub fn observe(&self, value: f64) {
         self.0.record(value);
     }

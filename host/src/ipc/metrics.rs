@@ -21,6 +21,9 @@ pub use definition::{Definition, Kind, MOST_BOUNDS, Refusal};
 /// How many metrics there is room for; each set of labels of a name is one.
 pub const MOST_METRICS: usize = 128;
 
+/// What a gauge has that was never set: no number, so that nobody reads one.
+const UNSET: f64 = f64::NAN;
+
 /// How many bytes plugin, name, help, labels and bounds of a metric may have, as JSON.
 pub const MOST_TEXT: usize = 2048;
 
@@ -91,7 +94,8 @@ impl Cell {
         self.text_length.store(text.len() as u32, Ordering::Relaxed);
     }
 
-    /// The metric and what it has come to; nothing where that is not what a worker of this binary writes.
+    /// The metric and what it has come to; nothing where it is a gauge that was never set, or where that is not what a
+    /// worker of this binary writes.
     fn read(&self) -> Option<(Definition, Reading)> {
         let text = self
             .text
@@ -151,6 +155,9 @@ impl Table {
             return Err(Refusal::Full);
         };
         cell.define(&text);
+        if definition.kind == Kind::Gauge {
+            cell.set(UNSET);
+        }
         // Behind all that was written to the cell, for whoever loads it with `Acquire`.
         self.memory.published.store(published + 1, Ordering::Release);
         Ok(cell)

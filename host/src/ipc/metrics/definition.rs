@@ -192,7 +192,7 @@ impl Definition {
                 },
             });
         }
-        if self.full_name().starts_with(HOST_PREFIX) {
+        if self.listed_as().any(|name| name.starts_with(HOST_PREFIX)) {
             return Err(Refusal::HostName);
         }
         in_one_line("its help", &self.help)?;

@@ -140,6 +140,19 @@ fn threads_that_count_together_lose_nothing() {
 }
 
 #[test]
+fn a_gauge_that_was_never_set_is_not_there() {
+    let table = table();
+    let gauge = definition(Kind::Gauge, "open");
+    let cell = table.publish(&gauge).expect("there is room");
+    assert_eq!(seen(&table).read().count(), 0);
+    cell.set(0.0);
+    assert_eq!(
+        seen(&table).read().collect::<Vec<_>>(),
+        [(gauge, Reading::Gauge(0.0))]
+    );
+}
+
+#[test]
 fn what_a_worker_scribbled_is_left_out() {
     let table = table();
     for name in ["first", "second", "third", "fourth"] {

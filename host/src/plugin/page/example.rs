@@ -34,8 +34,8 @@ fn table(node: &Node<'_>, path: &str, mark: &str, depth: usize, text: &mut Strin
         let mark = if is_required { mark } else { "# " };
         if is_table(&child) && depth < DEEPEST {
             tables.push((format!("{path}.{}", bare(key)), mark, child));
-        } else {
-            *text += &format!("{mark}{} = {}\n", bare(key), toml(&sample(&child, depth)));
+        } else if let Some(value) = toml(&sample(&child, depth)) {
+            *text += &format!("{mark}{} = {value}\n", bare(key));
         }
     }
     for (path, mark, child) in tables {
@@ -60,13 +60,15 @@ fn is_table(node: &Node<'_>) -> bool {
 /// A value that the schema most probably takes.
 fn sample(node: &Node<'_>, depth: usize) -> Value {
     let examples = node.get("examples").and_then(Value::as_array);
-    if let Some(example) = examples.and_then(|examples| examples.first()) {
+    if let Some(example) = examples.and_then(|examples| examples.iter().find(|example| !example.is_null())) {
         return example.clone();
     }
     if let Some(default) = node.default.filter(|default| !default.is_null()) {
         return default.clone();
     }
-    if let Some((value, _)) = node.values().first() {
+    let values = node.values();
+    let value = values.iter().find(|(value, _)| !value.is_null());
+    if let Some((value, _)) = value.or(values.first()) {
         return (*value).clone();
     }
     let number = |keyword| node.get(keyword).filter(|limit| limit.is_number()).cloned();
@@ -105,20 +107,25 @@ fn object(node: &Node<'_>, depth: usize) -> Value {
     Value::Object(object.collect::<Map<_, _>>())
 }
 
-/// A value as TOML has it in one line.
-fn toml(value: &Value) -> String {
-    match value {
-        Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
-        Value::Object(table) if table.is_empty() => "{}".to_owned(),
+/// A value as TOML has it in one line, without the nulls that it has not.
+fn toml(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Array(items) => format!(
+            "[{}]",
+            items.iter().filter_map(toml).collect::<Vec<_>>().join(", ")
+        ),
         Value::Object(table) => {
             let pairs = table
                 .iter()
-                .map(|(key, value)| format!("{} = {}", bare(key), toml(value)));
-            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+                .filter_map(|(key, value)| Some(format!("{} = {}", bare(key), toml(value)?)));
+            match pairs.collect::<Vec<_>>().join(", ") {
+                pairs if pairs.is_empty() => "{}".to_owned(),
+                pairs => format!("{{ {pairs} }}"),
+            }
         }
-        // The escapes of JSON are among those of TOML.
-        other => other.to_string(),
-    }
+        other => escaped(other),
+    })
 }
 
 /// A key, quoted where TOML wants that.
@@ -126,6 +133,11 @@ fn bare(key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     match !key.is_empty() && key.chars().all(is_bare) {
         true => key.to_owned(),
-        false => Value::from(key).to_string(),
+        false => escaped(&Value::from(key)),
     }
+}
+
+/// A value that is no list and no table. The escapes of JSON are among those of TOML, which wants one more.
+fn escaped(value: &Value) -> String {
+    value.to_string().replace('\u{7f}', "\\u007F")
 }

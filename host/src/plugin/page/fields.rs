@@ -213,8 +213,8 @@ fn any_of(mut items: Vec<String>) -> String {
     }
 }
 
-/// A plugin's text with every run of white space as one space.
+/// A plugin's text with every run of white space as one space, and without what would steer a terminal.
 pub(super) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ")
+    words.join(" ").replace(char::is_control, "")
 }

@@ -1,6 +1,16 @@
 //! A place in a schema: references followed, and the ways in which derives write an optional value put aside.
+//!
+//! A short schema may describe a document without end, since several references may lead to one place. How deep and how
+//! long a schema is looked into has an end, therefore, beyond which a place seems to have nothing in it.
+
+use std::{cell::Cell, rc::Rc};
 
 use serde_json::{Map, Value};
+
+/// How many references are followed on the way to a place.
+const MOST_FOLLOWED: usize = 32;
+/// How many places of a schema are looked into, each as often as the page asks for it.
+const MOST_LOOKS: usize = 50_000;
 
 /// A schema within the whole document.
 #[derive(Clone)]
@@ -14,8 +24,11 @@ pub(super) struct Node<'a> {
     pub(super) default: Option<&'a Value>,
     /// The references that were followed from the root on.
     followed: Vec<&'a str>,
-    /// The last of them had been followed before: what is in the schema is known by then.
-    is_known: bool,
+    /// What is in the schema is not looked at: it is known by then, as the last of the references had been followed
+    /// before, or it is too much.
+    is_closed: bool,
+    /// How many further places of the whole document are looked into.
+    looks: Rc<Cell<usize>>,
 }
 
 impl<'a> Node<'a> {
@@ -26,7 +39,8 @@ impl<'a> Node<'a> {
             description: None,
             default: None,
             followed: Vec::new(),
-            is_known: false,
+            is_closed: false,
+            looks: Rc::new(Cell::new(MOST_LOOKS)),
         };
         above.within(root)
     }
@@ -39,17 +53,21 @@ impl<'a> Node<'a> {
             default: None,
             ..self.clone()
         };
+        let looks = node.looks.get();
+        node.looks.set(looks.saturating_sub(1));
+        node.is_closed |= looks == 0;
         loop {
             let words = node.schema.get("description").and_then(Value::as_str);
             node.description = node.description.or(words);
             node.default = node.default.or(node.schema.get("default"));
             let Some(next) = node.behind() else { break };
             if let Some(reference) = node.reference() {
-                node.is_known = node.followed.contains(&reference);
+                let is_known = node.followed.contains(&reference);
+                node.is_closed |= is_known || node.followed.len() == MOST_FOLLOWED;
                 node.followed.push(reference);
             }
             node.schema = next;
-            if node.is_known {
+            if node.is_closed {
                 break;
             }
         }
@@ -75,9 +93,9 @@ impl<'a> Node<'a> {
     }
 
     fn listed(&self) -> impl Iterator<Item = &'a Value> + use<'a> {
-        let is_known = self.is_known;
+        let is_closed = self.is_closed;
         let lists = ["oneOf", "anyOf", "allOf"].map(|keyword| self.schema.get(keyword));
-        let lists = lists.into_iter().flatten().filter(move |_| !is_known);
+        let lists = lists.into_iter().flatten().filter(move |_| !is_closed);
         lists.filter_map(Value::as_array).flatten()
     }
 
@@ -96,7 +114,7 @@ impl<'a> Node<'a> {
     pub(super) fn below(&self, keyword: &str) -> Option<Node<'a>> {
         let schema = self
             .get(keyword)
-            .filter(|schema| schema.is_object() && !self.is_known)?;
+            .filter(|schema| schema.is_object() && !self.is_closed)?;
         Some(self.within(schema))
     }
 
@@ -107,7 +125,7 @@ impl<'a> Node<'a> {
             required.is_some_and(|keys| keys.iter().any(|required| required.as_str() == Some(key)))
         };
         let properties = self.get("properties").and_then(Value::as_object);
-        let properties = properties.filter(|_| !self.is_known);
+        let properties = properties.filter(|_| !self.is_closed);
         properties
             .into_iter()
             .flat_map(Map::iter)

@@ -208,3 +208,64 @@ fn the_example_of_a_configuration_fits_its_schema() {
         assert_eq!(checked, Ok(()), "{uncommented}");
     }
 }
+
+#[test]
+fn a_short_schema_of_an_endless_document_has_a_page() {
+    // Each of them leads to the next in two or more ways, so there are more ways to the last than anybody could go.
+    let chain = |length: usize, link: &dyn Fn(Value) -> Value| {
+        let mut schema = json!({"$ref": "#/$defs/0", "$defs": {}});
+        for nr in 0..length {
+            let next = json!({"$ref": format!("#/$defs/{}", nr + 1)});
+            schema["$defs"][nr.to_string()] = link(next);
+        }
+        schema["$defs"][length.to_string()] = json!({"type": "string"});
+        schema
+    };
+    for schema in [
+        chain(60, &|next| json!({"anyOf": [next, next]})),
+        chain(
+            60,
+            &|next| json!({"properties": {"a": {"oneOf": [next, next]}, "b": next}}),
+        ),
+        chain(8, &|next| json!({"allOf": vec![next; 40]})),
+        chain(20_000, &|next| json!({"type": "array", "items": next})),
+        chain(20_000, &|next| next),
+    ] {
+        let page = page_of(&Description {
+            config: Some(schema.clone()),
+            payload: Some(schema),
+        });
+        assert!(page.contains("## Outcomes"), "{page}");
+    }
+}
+
+#[test]
+fn a_page_steers_no_terminal() {
+    let schema = json!({"properties": {"a\u{1b}[31m": {
+        "type": "string", "description": "red\u{1b}[0m\u{7f}\u{9b}1m\n# no title", "default": "\u{1b}\u{7f}", "pattern": "\u{1b}",
+    }}});
+    let page = page_of(&Description {
+        config: Some(schema.clone()),
+        payload: Some(schema),
+    });
+    let steers = |c: char| c.is_control() && c != '\n';
+    assert!(!page.contains(steers), "{page:?}");
+}
+
+#[test]
+fn an_example_has_no_null_which_toml_cannot_write() {
+    let schema = json!({"required": ["mode", "none"], "properties": {
+        "mode": {"enum": [null, "strict"]},
+        "none": {"const": null},
+        "list": {"examples": [null, [1, null]]},
+        "table": {"examples": [{"a": null, "b": {"c": null}}]},
+        "\u{7f}": {"default": "\u{7f}"},
+    }});
+    insta::assert_snapshot!(example::configuration("mailer", &schema), @r#"
+    [handler.mailer]
+    # list = [1]
+    mode = "strict"
+    # table = { b = {} }
+    # "\u007F" = "\u007F"
+    "#);
+}

@@ -86,6 +86,13 @@ fn bad_definitions_are_refused_with_the_reason() {
             "names with `asynccall_host_` are the host's own",
         ),
         (
+            Definition {
+                plugin: "asynccall".to_owned(),
+                ..histogram("host", &[])
+            },
+            "names with `asynccall_host_` are the host's own",
+        ),
+        (
             labelled("a b", ""),
             "`a b` is no name of a label\n  hint: letters, digits and `_`, no digit and no `__` first",
         ),
