@@ -1,8 +1,8 @@
 //! What plugins have recorded, summed up over workers.
 //!
 //! Counters and histograms of workers that are gone are kept, so that none of
-//! them ever goes back; gauges are those of living workers. Sums are exact
-//! ([`Sum`]): their rounded value depends neither on the order of the workers
+//! them ever goes back; of gauges only that they were there, and their values
+//! are those of living workers. Sums are exact ([`Sum`]): their rounded value depends neither on the order of the workers
 //! nor on who of them is gone by now.
 //!
 //! Plugins change: one name may stand for a counter in the last generation and
@@ -46,6 +46,8 @@ enum Total {
         buckets: Vec<u64>,
         sum: Sum,
     },
+    /// Of a gauge whose workers are gone: there is nothing to be shown, but its name stands for a gauge since.
+    Gone,
 }
 
 impl Process {
@@ -73,6 +75,15 @@ impl Recorded {
         }
     }
 
+    /// What is left of it when its worker is gone.
+    fn ended(self) -> Recorded {
+        let total = match self.definition.kind {
+            Kind::Gauge => Total::Gone,
+            Kind::Counter | Kind::Histogram => self.total,
+        };
+        Recorded { total, ..self }
+    }
+
     /// Whether both are the same metric of the same pool.
     fn is_like(&self, other: &Recorded) -> bool {
         let (mine, others) = (&self.definition, &other.definition);
@@ -98,7 +109,8 @@ impl Recorded {
                 }
                 sum.add_all(other);
             }
-            // The total has the form of the definition, in which both agree.
+            (gone @ Total::Gone, other) => *gone = other.clone(),
+            // What is gone adds nothing, and else the total has the form of the definition, in which both agree.
             _ => {}
         }
     }
@@ -112,17 +124,14 @@ pub(super) struct Legacy {
 }
 
 impl Legacy {
-    /// Keeps what does not end with its worker.
+    /// Keeps what workers that are gone leave.
     pub(super) fn keep(&mut self, recorded: impl IntoIterator<Item = Recorded>) {
-        let lasting = recorded
-            .into_iter()
-            .filter(|recorded| recorded.definition.kind != Kind::Gauge);
-        for recorded in lasting {
+        for recorded in recorded.into_iter().map(Recorded::ended) {
             if let Some(known) = self.all.iter_mut().find(|known| known.is_like(&recorded)) {
                 known.add(&recorded);
             } else if self.all.len() < MOST_KEPT {
                 self.all.push(recorded);
-            } else if !self.was_full {
+            } else if !self.was_full && !matches!(recorded.total, Total::Gone) {
                 self.was_full = true;
                 warn!(
                     metric = recorded.definition.full_name(),
@@ -179,17 +188,19 @@ fn metric(name: String, all: &[&Recorded]) -> Option<status::Metric> {
             .and_modify(|sum| sum.add(recorded))
             .or_insert_with(|| (*recorded).clone());
     }
-    Some(status::Metric {
+    let series: Vec<_> = series.into_values().filter_map(shown).collect();
+    (!series.is_empty()).then(|| status::Metric {
         name,
         kind: form.kind,
         help: form.help.clone(),
         plugin: form.plugin.clone(),
-        series: series.into_values().map(shown).collect(),
+        series,
     })
 }
 
-fn shown(recorded: Recorded) -> status::Series {
+fn shown(recorded: Recorded) -> Option<status::Series> {
     let numbers = match recorded.total {
+        Total::Gone => return None,
         Total::Value(sum) => status::Numbers::Value { value: sum.value() },
         Total::Histogram { buckets, sum } => {
             let mut count = 0_u64;
@@ -210,11 +221,11 @@ fn shown(recorded: Recorded) -> status::Series {
             }
         }
     };
-    status::Series {
+    Some(status::Series {
         pool: recorded.pool,
         labels: recorded.definition.labels,
         numbers,
-    }
+    })
 }
 
 #[cfg(test)]

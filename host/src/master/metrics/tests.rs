@@ -112,6 +112,26 @@ fn the_newest_worker_tells_what_a_name_stands_for() {
 }
 
 #[test]
+fn a_name_stays_a_gauges_when_its_workers_are_gone() {
+    let mut legacy = Legacy::default();
+    legacy.keep([gauge(3, "p", "open", 2.0)]);
+    // Of the generation before, and the last one to go.
+    legacy.keep([counter(1, "p", "open", 40.0)]);
+    assert_eq!(values(&legacy, &[]), []);
+    assert_eq!(
+        values(&legacy, &[gauge(4, "p", "open", 7.0)]),
+        [row("open", "p", 7.0)]
+    );
+    let text = serde_json::to_string(&legacy).expect("it is finite");
+    let next: Legacy = serde_json::from_str(&text).expect("it was kept so");
+    assert_eq!(values(&next, &[]), []);
+    assert_eq!(
+        values(&legacy, &[counter(4, "p", "open", 1.0)]),
+        [row("open", "p", 41.0)]
+    );
+}
+
+#[test]
 fn no_number_is_listed_by_a_name_of_another_metric() {
     let older = counter(1, "p", "seconds_sum", 1.0);
     let newer = histogram(2, "seconds", [0, 0, 1], 3.0);
