@@ -199,11 +199,19 @@ fn a_plugin_of_an_older_or_a_later_header_loads() {
 }
 
 #[test]
-fn a_table_without_what_a_host_needs_is_refused() {
+fn a_table_or_manifest_without_what_a_host_needs_is_refused() {
     let directory = Directory::new();
     for (flag, reason) in [
         ("-DNO_TABLE", "its entry gave no table of functions"),
         ("-DNO_EXECUTE", "its table of functions has no `execute`"),
+        (
+            "-DNO_SIZE",
+            "the `size` of its table of functions has no room for `create` and `execute`; hint: it is sizeof(asynccall_plugin_functions)",
+        ),
+        (
+            "-DQUOTED",
+            "hint: plugin_api::export_plugin! writes the manifest, and ASYNCCALL_PLUGIN that of a plugin in C, whose texts",
+        ),
     ] {
         let library = c_zoo(&directory, "broken", "cc", &[flag]);
         let file = library.to_str().expect("a path");

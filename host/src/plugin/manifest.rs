@@ -26,6 +26,10 @@ use elf::Library;
 /// The largest manifest that is read, in bytes.
 const MAX_MANIFEST: u64 = 1 << 20;
 
+/// What to do about a manifest that says what it should not.
+const REWRITE: &str = "plugin_api::export_plugin! writes the manifest, and ASYNCCALL_PLUGIN that of a plugin in C, whose texts are to \
+                       be parts of a JSON string";
+
 /// The longest name of a handler, in bytes. It is written into every log line of its jobs.
 const MAX_HANDLER_NAME: usize = 128;
 
@@ -209,9 +213,8 @@ impl ManifestError {
             }
             ManifestError::Abi { .. }
             | ManifestError::Descriptor { .. }
-            | ManifestError::Oversized { .. }
-            | ManifestError::Json { .. }
-            | ManifestError::Handlers { .. } => REBUILD,
+            | ManifestError::Oversized { .. } => REBUILD,
+            ManifestError::Json { .. } | ManifestError::Handlers { .. } => REWRITE,
         };
         Some(hint.to_owned())
     }

@@ -143,7 +143,7 @@ fn a_symbol_that_is_no_descriptor_is_refused() {
 fn a_manifest_that_is_not_the_expected_json_is_refused() {
     insta::assert_snapshot!(with_manifest(r#"{"abi":"1.0","name":"stub"}"#).expect_err("keys are missing"), @r#"
     libstub.so has an unreadable manifest: missing field `version` at line 1 column 27
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: plugin_api::export_plugin! writes the manifest, and ASYNCCALL_PLUGIN that of a plugin in C, whose texts are to be parts of a JSON string
     "#);
     let error = with_manifest(fixtures::manifest(&["stub"]).replace("1.0", "one")).expect_err("no version");
     assert!(error.contains("expected an abi version such as `1.0`"), "{error}");
