@@ -48,7 +48,7 @@ pub struct Limits {
 pub enum Stage {
     /// It loads the plugins.
     Loading,
-    /// It asks the plugin what it says of the handler, and checks the configuration.
+    /// It asks the plugin what it says of the handler, and checks the configuration, which a schema may make long.
     Fitting,
     /// It makes the handler.
     Creating,
@@ -278,7 +278,7 @@ fn subject(stage: Stage, handler: &str) -> String {
 fn when(stage: Stage) -> String {
     match stage {
         Stage::Loading => "while it was loaded".to_owned(),
-        Stage::Fitting => "when it was asked for its schemas".to_owned(),
+        Stage::Fitting => "while its schemas were looked at".to_owned(),
         Stage::Creating => "when it was created".to_owned(),
         Stage::Checking => "in its self-check".to_owned(),
         Stage::Running(number) => format!("at job {number}"),
@@ -312,7 +312,7 @@ mod tests {
         ];
         insta::assert_snapshot!(texts.join("\n"), @"
         the plugin ended its process with SIGSEGV while it was loaded
-        handler `mailer` ended its process with SIGBUS when it was asked for its schemas
+        handler `mailer` ended its process with SIGBUS while its schemas were looked at
         handler `mailer` ended its process with exit code 3 when it was created
         handler `mailer` gave no answer within 60s in its self-check
           hint: `--start-timeout` gives it more time
