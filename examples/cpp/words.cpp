@@ -51,6 +51,8 @@ try {
     return asynccall_fail(failure, ASYNCCALL_FAILURE_CONFIG, "%s", error.what());
 } catch (const std::exception &error) {
     return asynccall_fail(failure, ASYNCCALL_FAILURE_PANIC, "%s", error.what());
+} catch (...) {
+    return asynccall_fail(failure, ASYNCCALL_FAILURE_PANIC, "an exception that is no std::exception");
 }
 
 void execute(void *state, const asynccall_job *job, asynccall_outcome *outcome)

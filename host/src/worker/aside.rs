@@ -173,12 +173,11 @@ impl Keeper {
         }
         let deadline = Instant::now() + self.shared.grace;
         let mut unasked: Vec<usize> = (0..self.shared.handlers.all().len()).collect();
-        let mut told_to_leave = false;
         loop {
             let shared = self.shared.clone();
             unasked.retain(|index| {
-                let ticks = shared.handlers.all().get(*index);
-                let waits = ticks.is_some_and(|made| self.asides.ticks(made));
+                let made = shared.handlers.all().get(*index);
+                let waits = made.is_some_and(|made| self.asides.ticks(made));
                 if !waits {
                     self.asides.start(&shared, *index, What::Shutdown);
                 }
@@ -186,11 +185,13 @@ impl Keeper {
             });
             let left = deadline.saturating_duration_since(Instant::now());
             let all_returned = self.asides.under_way().next().is_none();
-            if all_returned || left.is_zero() || told_to_leave {
+            if all_returned || left.is_zero() {
                 break;
             }
             self.wait(Some(left), !self.orphaned)?;
-            told_to_leave = self.is_told_to_leave()?;
+            if self.is_told_to_leave()? {
+                break;
+            }
         }
         for aside in self.asides.under_way() {
             let (handler, what) = (&*aside.handler, aside.what.name());
