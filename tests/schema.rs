@@ -271,6 +271,8 @@ fn the_pages_of_a_plugin_are_printed_or_written() {
 
     ## Payload
 
+    What it is about.
+
     | Key | Type | Required | Default | |
     |---|---|---|---|---|
     | `subject` | string, length at most 78 | | | At most 78 letters. |

@@ -52,8 +52,9 @@ fn configuration(handler: &str, schema: Option<&Value>) -> String {
         return "There is nothing to configure.\n".to_owned();
     }
     format!(
-        "In the configuration file below `[handler.{handler}]`, or in a JSON file by `--handler-config {handler}=FILE`.\n\n\
+        "{}In the configuration file below `[handler.{handler}]`, or in a JSON file by `--handler-config {handler}=FILE`.\n\n\
          {}\nAn example; what begins with `#` may be left out:\n\n```toml\n{}```\n",
+        paragraph(schema),
         table(&rows),
         example::configuration(handler, schema)
     )
@@ -64,10 +65,19 @@ fn payload(schema: Option<&Value>) -> String {
         return "The plugin gives no schema of the payload.\n".to_owned();
     };
     let rows = fields(schema);
+    let about = paragraph(schema);
     let example = format!("An example:\n\n```json\n{}\n```\n", example::payload(schema));
     match rows.is_empty() {
-        true => format!("{}.\n\n{example}", phrase(schema)),
-        false => format!("{}\n{example}", table(&rows)),
+        true => format!("{about}{}.\n\n{example}", phrase(schema)),
+        false => format!("{about}{}\n{example}", table(&rows)),
+    }
+}
+
+/// What a schema says of the whole document, as a paragraph.
+fn paragraph(schema: &Value) -> String {
+    match fields::about(schema) {
+        about if about.is_empty() => about,
+        about => format!("{about}\n\n"),
     }
 }
 

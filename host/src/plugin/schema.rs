@@ -132,6 +132,11 @@ impl Schema {
                 let place = place::below(&place::of(root, config, at), name);
                 add(place, words::missing(self.sibling(error, name), &self.source));
             }
+            ValidationErrorKind::OneOfMultipleValid { .. }
+                if let Some(text) = words::several(error.instance(), self.around(error)) =>
+            {
+                add(place::of(root, config, at), text);
+            }
             // PHP has one type for lists and maps, so handlers take its empty list for an empty map.
             ValidationErrorKind::Type {
                 kind: TypeKind::Single(JsonType::Object),

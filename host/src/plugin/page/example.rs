@@ -44,13 +44,19 @@ fn table(node: &Node<'_>, path: &str, mark: &str, depth: usize, text: &mut Strin
     }
 }
 
-/// The keys of a table: its own and those of its first form.
+/// The keys of a table: its own and those of its first form. A key that both have is required if one of them says so.
 fn keys<'a>(node: &Node<'a>) -> Vec<(&'a str, bool, Node<'a>)> {
-    let first = node.forms().next();
-    let of_form = first
-        .into_iter()
-        .flat_map(|form| form.properties().collect::<Vec<_>>());
-    node.properties().chain(of_form).collect()
+    let mut keys: Vec<_> = node.properties().collect();
+    let Some(form) = node.forms().next() else {
+        return keys;
+    };
+    for (key, is_required, child) in form.properties() {
+        match keys.iter_mut().find(|(own, ..)| *own == key) {
+            Some((_, own_is_required, _)) => *own_is_required |= is_required,
+            None => keys.push((key, is_required, child)),
+        }
+    }
+    keys
 }
 
 fn is_table(node: &Node<'_>) -> bool {

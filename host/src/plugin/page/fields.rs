@@ -35,6 +35,7 @@ fn walk(node: &Node<'_>, prefix: &str, depth: usize, fields: &mut Vec<Field>) {
     if depth == DEEPEST || fields.len() >= MOST_FIELDS {
         return;
     }
+    let begin = fields.len();
     for (key, is_required, child) in node.properties() {
         let key = format!("{prefix}{key}");
         fields.push(Field {
@@ -51,8 +52,13 @@ fn walk(node: &Node<'_>, prefix: &str, depth: usize, fields: &mut Vec<Field>) {
         walk(&form, prefix, depth + 1, &mut fields);
         fields
     });
-    let forms: Vec<Vec<Field>> = forms.collect();
+    let mut forms: Vec<Vec<Field>> = forms.collect();
     let is_one_of = node.get("allOf").is_none();
+    // A form may say more of a key that the table has anyway: which one it is that the form wants.
+    let own: BTreeSet<String> = fields.iter().skip(begin).map(|field| field.key.clone()).collect();
+    for form in &mut forms {
+        form.retain(|field| !own.contains(&field.key));
+    }
     merge(forms, is_one_of, fields);
 }
 
@@ -88,6 +94,11 @@ fn inside(node: &Node<'_>, key: &str, depth: usize, fields: &mut Vec<Field>) {
     if let Some(values) = node.below("additionalProperties") {
         walk(&values, &format!("{key}.*."), depth + 1, fields);
     }
+}
+
+/// What is said of the whole document.
+pub(super) fn about(schema: &Value) -> String {
+    Node::root(schema).description.map(one_line).unwrap_or_default()
 }
 
 /// What a value is, as a sentence begins with it.

@@ -269,3 +269,28 @@ fn an_example_has_no_null_which_toml_cannot_write() {
     # "\u007F" = "\u007F"
     "#);
 }
+
+#[test]
+fn a_page_says_what_the_document_is_and_has_a_key_of_several_forms_once() {
+    let form = |key: &str| json!({"required": [key], "properties": {key: {"type": "string"}}});
+    let schema = json!({
+        "description": "Exactly one\nof `url` and `file`.", "type": "object",
+        "properties": {
+            "file": {"type": ["string", "null"], "description": "A file."},
+            "url": {"type": ["string", "null"], "description": "A place."},
+        },
+        "oneOf": [form("url"), form("file")],
+    });
+    let page = page_of(&Description {
+        config: Some(schema.clone()),
+        payload: Some(schema),
+    });
+    for part in [
+        "## Configuration\n\nExactly one of `url` and `file`.\n\nIn the",
+        "|---|---|---|---|---|\n| `file` | string | | | A file. |\n| `url` | string | | | A place. |\n\n",
+        "[handler.mailer]\n# file = \"…\"\nurl = \"…\"\n",
+        "## Payload\n\nExactly one of `url` and `file`.\n\n|",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+}

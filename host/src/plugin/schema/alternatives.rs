@@ -24,6 +24,8 @@ pub(super) enum Wanted<'a> {
     Word(String, Vec<&'a Value>),
     /// One of these types.
     Type(Vec<&'static str>),
+    /// One of these keys, none of which is there.
+    Key(Vec<&'a str>),
     /// A form out of that many.
     Form(usize),
 }
@@ -43,7 +45,10 @@ pub(super) fn closest<'a>(
         // A word is wanted together with the types that other forms have only where there are such forms.
         (_, _, Distance::Word) => Err(word(at, forms)),
         (_, _, Distance::Type) => Err(Wanted::Type(types(at, forms))),
-        _ => Err(Wanted::Form(forms.len())),
+        _ => {
+            let near = forms.iter().filter(|form| distance(form) == Some(least));
+            Err(keys(at, near).map_or(Wanted::Form(forms.len()), Wanted::Key))
+        }
     }
 }
 
@@ -88,6 +93,23 @@ fn word<'a>(at: &str, forms: &'a [Vec<ValidationError<'static>>]) -> Wanted<'a> 
     Wanted::Word(pointer.unwrap_or(at).to_owned(), words)
 }
 
+/// The keys that tell the forms apart, where each of those lacks one.
+fn keys<'a>(
+    at: &str,
+    forms: impl Iterator<Item = &'a Vec<ValidationError<'static>>>,
+) -> Option<Vec<&'a str>> {
+    let key = |form: &'a Vec<ValidationError<'static>>| {
+        let mut missing = form.iter().filter_map(|error| match error.kind() {
+            ValidationErrorKind::Required { property } if distance(at, error) == Distance::Keys => {
+                property.as_str()
+            }
+            _ => None,
+        });
+        missing.next().filter(|_| missing.next().is_none())
+    };
+    forms.map(key).collect()
+}
+
 fn types(at: &str, forms: &[Vec<ValidationError<'static>>]) -> Vec<&'static str> {
     let mut names = Vec::new();
     for error in forms.iter().flatten() {
@@ -116,6 +138,11 @@ impl Wanted<'_> {
             Wanted::Type(names) => {
                 let wanted = words::either(names.into_iter().map(str::to_owned).collect());
                 let text = format!("found {}, wanted {wanted}", words::found(found(at)));
+                (at.to_owned(), text)
+            }
+            Wanted::Key(keys) => {
+                let keys = words::all(keys.into_iter().map(words::name).collect());
+                let text = format!("found none of the keys {keys}, wanted one of them");
                 (at.to_owned(), text)
             }
             Wanted::Form(count) => {

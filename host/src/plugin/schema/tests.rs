@@ -156,3 +156,34 @@ fn a_schema_that_refers_to_itself_ends() {
     insta::assert_snapshot!(told(&tree, &config), @"`handler.mailer.left.left.right`: unknown key, wanted `left`");
     assert_eq!(told(&json!({"$ref": "#"}), &json!({})), "");
 }
+
+#[test]
+fn of_keys_that_exclude_each_other_those_are_told_that_are_there_or_could_be() {
+    let form = |key: &str| json!({"required": [key], "properties": {key: {"type": "object"}}});
+    let schema = json!({"oneOf": [form("smtp"), form("sendmail"), form("file")]});
+    for (config, wanted) in [
+        (json!({"smtp": {}}), ""),
+        (json!({"smtp": {}, "file": null}), ""),
+        (
+            json!({}),
+            "`handler.mailer`: found none of the keys `smtp`, `sendmail` and `file`, wanted one of them",
+        ),
+        (
+            json!({"smtp": {}, "file": {}}),
+            "`handler.mailer`: found `smtp` and `file`, wanted only one of them",
+        ),
+        (
+            json!({"smtp": null}),
+            "`handler.mailer.smtp`: found null, wanted a table",
+        ),
+    ] {
+        assert_eq!(told(&schema, &config), wanted, "{config}");
+    }
+
+    let closed = |key: &str| json!({"type": "object", "required": [key], "properties": {key: {"type": "string"}}, "additionalProperties": false});
+    let schema = json!({"anyOf": [{"type": "string"}, closed("file"), closed("env")]});
+    assert_eq!(
+        told(&schema, &json!({"fiel": "s3cret"})),
+        "`handler.mailer`: found none of the keys `file` and `env`, wanted one of them"
+    );
+}

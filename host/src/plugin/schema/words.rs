@@ -68,6 +68,11 @@ pub(super) fn type_names(kind: &TypeKind) -> Vec<&'static str> {
     }
 }
 
+/// The name of a key.
+pub(super) fn name(name: &str) -> String {
+    format!("`{}`", short(name))
+}
+
 /// A value of the schema.
 pub(super) fn quoted(value: &Value) -> String {
     match value {
@@ -77,7 +82,16 @@ pub(super) fn quoted(value: &Value) -> String {
 }
 
 /// Several things of which one is wanted.
-pub(super) fn either(mut items: Vec<String>) -> String {
+pub(super) fn either(items: Vec<String>) -> String {
+    listed(items, "or")
+}
+
+/// Several things.
+pub(super) fn all(items: Vec<String>) -> String {
+    listed(items, "and")
+}
+
+fn listed(mut items: Vec<String>, word: &str) -> String {
     items.dedup();
     if items.len() > MOST_LISTED {
         items.truncate(MOST_LISTED);
@@ -86,7 +100,7 @@ pub(super) fn either(mut items: Vec<String>) -> String {
     match items.split_last() {
         None => "nothing".to_owned(),
         Some((only, [])) => only.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        Some((last, others)) => format!("{} {word} {last}", others.join(", ")),
     }
 }
 
@@ -108,7 +122,7 @@ pub(super) fn unknown(name: &str, known: &[&str]) -> String {
     match known.is_empty() {
         true => "unknown key".to_owned(),
         false => {
-            let known = known.iter().map(|name| format!("`{}`", short(name)));
+            let known = known.iter().copied().map(self::name);
             format!("unknown key, wanted {}", either(known.collect()))
         }
     }
@@ -118,6 +132,19 @@ pub(super) fn unknown(name: &str, known: &[&str]) -> String {
 pub(super) fn missing(schema: Option<&Value>, root: &Value) -> String {
     let wanted = schema.and_then(|schema| wanted(schema, root));
     format!("found nothing, wanted {}", wanted.as_deref().unwrap_or("a value"))
+}
+
+/// Keys of which a table has several and may have one: those that it has, where each form of `around` wants one key.
+pub(super) fn several(instance: &Value, around: Option<&Value>) -> Option<String> {
+    let forms = around?.get("oneOf")?.as_array()?;
+    let key = |form: &'_ Value| match form.get("required")?.as_array()?.as_slice() {
+        [only] => only.as_str().map(str::to_owned),
+        _ => None,
+    };
+    let keys = forms.iter().map(key).collect::<Option<Vec<String>>>()?;
+    let is_there = |key: &&String| instance.get(key.as_str()).is_some_and(|value| !value.is_null());
+    let found: Vec<String> = keys.iter().filter(is_there).map(|key| name(key)).collect();
+    (found.len() > 1).then(|| format!("found {}, wanted only one of them", all(found)))
 }
 
 /// What a schema wants, where a few words can say it.
