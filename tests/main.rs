@@ -62,6 +62,7 @@ mod schema;
 mod self_check;
 mod service_manager;
 mod settings;
+mod shipped_schemas;
 mod signals;
 mod status;
 mod supervision;

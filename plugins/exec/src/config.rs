@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use plugin_api::serde_json;
+use plugin_api::{
+    schemars::{self, JsonSchema},
+    serde_json,
+};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
@@ -34,32 +37,58 @@ const DEFAULT_BURY: i32 = 65;
 const DEFAULT_RETRY: i32 = 75;
 const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// The handler's configuration as it is written; the README's table explains each key.
-#[derive(Debug, Deserialize)]
+/// Times are in seconds and may have fractions. Keys of the other mode are errors.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
+    /// Program and arguments. No shell reads them. The program is an absolute path, or a name that is looked up in
+    /// `PATH` when the handler is created.
+    #[schemars(length(min = 1), extend("examples" = [["php", "/srv/worker.php"]]))]
     command: Vec<String>,
+    /// How the command is used.
     mode: Mode,
+    /// Environment variables for the child, added to the worker's.
     #[serde(default)]
     env: BTreeMap<String, String>,
+    /// Do not pass on the worker's environment, only `env`.
     #[serde(default)]
     clear_env: bool,
+    /// Working directory; the worker's unless it is given.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/srv"]))]
     directory: Option<PathBuf>,
+    /// Text for the child, such as the PHP class string: `class` of its hello, `ASYNCCALL_CLASS` in mode oneshot.
+    #[schemars(extend("examples" = ["\\Core\\Mailler"]))]
     class: Option<String>,
+    /// A table for the child: `options` of its hello, `ASYNCCALL_OPTIONS` as JSON in mode oneshot.
     #[serde(default)]
     options: Map<String, Value>,
+    /// Seconds that one job may take; without it the host's `max_runtime` alone counts.
+    #[schemars(extend("exclusiveMinimum" = 0, "examples" = [30]))]
     timeout: Option<Seconds>,
+    /// Seconds between TERM and KILL.
+    #[schemars(extend("default" = DEFAULT_KILL_GRACE.as_secs()))]
     kill_grace: Option<Seconds>,
+    /// How much of what a child prints during one job is logged.
+    #[schemars(extend("default" = DEFAULT_MAX_OUTPUT_BYTES))]
     max_output_bytes: Option<usize>,
+    /// Oneshot: a larger result is left out, with a warning. Persistent: a larger message breaks the protocol.
+    #[schemars(extend("default" = DEFAULT_MAX_RESULT_BYTES))]
     max_result_bytes: Option<usize>,
+    /// Oneshot only: which exit codes mean what; every other one is a failure.
     exit_codes: Option<ExitCodes>,
+    /// Persistent only: seconds that a child may take to say hello.
+    #[schemars(extend("default" = DEFAULT_START_TIMEOUT.as_secs()))]
     start_timeout: Option<Seconds>,
+    /// Persistent only: seconds between asking a child to give up, or to leave, and TERM.
+    #[schemars(extend("default" = DEFAULT_STOP_GRACE.as_secs()))]
     stop_grace: Option<Seconds>,
+    /// Persistent only: replace a child after so many jobs; 0: never.
+    #[schemars(extend("default" = 0))]
     max_jobs: Option<u64>,
 }
 
 /// How the command is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
     /// Run once per job.
@@ -68,26 +97,37 @@ enum Mode {
     Persistent,
 }
 
-/// Which exit codes mean what, as it is written.
-#[derive(Debug, Deserialize)]
+/// Which exit codes mean what, as it is written. A code that one list names leaves the default of another.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ExitCodes {
+    /// The job is done.
+    #[schemars(with = "Option<Vec<u8>>", extend("default" = [0]))]
     done: Option<BTreeSet<i32>>,
+    /// The job is buried.
+    #[schemars(with = "Option<Vec<u8>>", extend("default" = [DEFAULT_BURY]))]
     bury: Option<BTreeSet<i32>>,
+    /// The job is tried again after `retry_delay`.
+    #[schemars(with = "Option<Vec<u8>>", extend("default" = [DEFAULT_RETRY]))]
     retry: Option<BTreeSet<i32>>,
+    /// Seconds until a job comes again after a code of `retry`.
+    #[schemars(extend("default" = DEFAULT_RETRY_DELAY.as_secs()))]
     retry_delay: Option<Seconds>,
 }
 
 /// A time in seconds; fractions are taken.
-#[derive(Clone, Copy, Debug)]
-struct Seconds(Duration);
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[schemars(inline)]
+struct Seconds(#[schemars(with = "f64", range(min = 0, max = LONGEST_S))] Duration);
+
+/// A limit that is centuries away is a mistake, and adding it to a clock would overflow.
+const LONGEST_S: u32 = u32::MAX;
 
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = f64::deserialize(deserializer)?;
-        // A limit that is centuries away is a mistake, and adding it to a clock would overflow.
         let time = Duration::try_from_secs_f64(number).ok();
-        let time = time.filter(|time| *time <= Duration::from_secs(u32::MAX.into()));
+        let time = time.filter(|time| *time <= Duration::from_secs(LONGEST_S.into()));
         time.map(Seconds)
             .ok_or_else(|| de::Error::custom(format_args!("`{number}` is no time, wanted seconds from 0")))
     }

@@ -21,7 +21,7 @@ mod spawn;
 #[cfg(test)]
 mod tests;
 
-use plugin_api::{Handler, Job, RawBody, Result, export_plugin};
+use plugin_api::{Handler, Job, RawBody, Result, Schemas, export_plugin};
 
 use crate::{
     config::{Config, Kind},
@@ -47,6 +47,11 @@ impl Handler for Exec {
             Kind::Oneshot(verdicts) => Exec::Oneshot(Oneshot::new(launch, limits, verdicts)),
             Kind::Persistent(persistence) => Exec::Persistent(Persistent::new(launch, limits, persistence)?),
         })
+    }
+
+    /// Of the configuration alone: a job's body is the program's business.
+    fn schemas() -> Schemas {
+        Schemas::of_config::<Config>()
     }
 
     fn self_check(&self) -> Result<()> {

@@ -16,6 +16,7 @@ use std::{
 };
 
 use plugin_api::{
+    Handler,
     serde_json::Value,
     testing::{Harness, Outcome, Verdict},
     tracing::Level,
@@ -29,7 +30,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The handler of this configuration.
 #[track_caller]
 fn harness(config: Value) -> Harness<Exec> {
+    assert_fits(&config);
     Harness::new(config).expect("the configuration is accepted")
+}
+
+/// The schema takes what the handler takes.
+#[track_caller]
+pub(crate) fn assert_fits(config: &Value) {
+    let schemas = Exec::schemas();
+    let schema = schemas.config().expect("the handler has a schema");
+    if let Err(fault) = jsonschema::validate(schema, config) {
+        panic!("{config}\nat `{}`: {fault}", fault.instance_path());
+    }
 }
 
 /// Why a handler is refused before it is given any job.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration, time::SystemTime};
 
 use plugin_api::{
     Error, Result,
+    schemars::{self, JsonSchema},
     serde_json::{self, Value, json},
 };
 use serde::Deserialize;
@@ -31,7 +32,7 @@ pub(crate) struct Answer {
 }
 
 /// What a status means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
     /// The job is done.

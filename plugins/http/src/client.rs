@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use plugin_api::schemars::{self, JsonSchema};
+use serde::Deserialize;
 use ureq::{
     Agent, Body,
     http::{
@@ -54,10 +56,12 @@ pub(crate) struct ClientSettings {
 }
 
 /// Whether addresses that are not on the internet may be connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PrivateAddresses {
+    /// They may.
     Allow,
+    /// Only global unicast addresses are connected to.
     Deny,
 }
 

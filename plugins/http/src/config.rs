@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use plugin_api::schemars::{self, JsonSchema};
 use serde::Deserialize;
 
 use crate::{
@@ -38,34 +39,78 @@ const DEFAULT_MAX_RETRY_AFTER_S: f64 = 3600.0;
 const DEFAULT_IDLE_S: f64 = 15.0;
 const DEFAULT_MAX_RESPONSE_BYTES: u64 = 64 * 1024;
 const DEFAULT_POOL_SIZE: usize = 32;
+/// A limit that is centuries away is a mistake, and adding it to a clock would overflow.
+const LONGEST_S: u32 = u32::MAX;
 
-/// The handler's configuration as it is written; the README's table explains each key.
-#[derive(Debug, Deserialize)]
+/// Where jobs are posted is said by exactly one of `url` and `url_from`. All paths are absolute; times are in seconds
+/// and may have fractions.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    {"required": ["url"], "properties": {"url": {"type": "string"}}},
+    {"required": ["url_from"], "properties": {"url_from": {"type": "string"}}},
+]))]
 pub(crate) struct Config {
+    /// Where every job is posted.
+    #[schemars(extend("examples" = ["https://hooks.example.org/jobs"]))]
     url: Option<String>,
+    /// JSON pointer to the URL in the message; needs `allowed_hosts`.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/callback"]))]
     url_from: Option<String>,
+    /// The hosts that `url_from`, or a redirect, may lead to: a name or address, or `*.example.org` for all below it;
+    /// any port.
     #[serde(default)]
     allowed_hosts: Vec<String>,
+    /// Whether addresses may be called that are not on the internet; `deny` with `url_from` unless it is given, else
+    /// `allow`.
     private_addresses: Option<PrivateAddresses>,
+    /// How many redirects are followed.
     #[serde(default)]
     redirects: u32,
+    /// Which form of the job's body is sent.
     #[serde(default)]
     body: Form,
+    /// Headers for every request.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"Authorization": {"file": "/etc/asynccall/hook-token"}}]))]
     headers: BTreeMap<String, Text>,
+    /// JSON pointer to the message's own idempotency key, a text or number.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/id"]))]
     idempotency_key_from: Option<String>,
+    /// The secret that requests are signed with, as text; at most one of the three.
+    #[schemars(with = "Option<String>", length(min = 1), extend("writeOnly" = true))]
     secret: Option<Secret>,
+    /// The same in a file, whose line end does not count.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/etc/asynccall/hook-secret"]))]
     secret_file: Option<PathBuf>,
+    /// The same in an environment variable of the worker.
+    #[schemars(extend("examples" = ["HOOK_SECRET"]))]
     secret_env: Option<String>,
+    /// PEM file of certificate authorities that are trusted beside the system's.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/etc/ssl/company.pem"]))]
     ca_file: Option<PathBuf>,
+    /// Seconds for the whole request, from the look-up of the name to the end of the answer, redirects included.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = LONGEST_S, "default" = DEFAULT_TIMEOUT_S))]
     timeout: Option<f64>,
+    /// Seconds for the connection and TLS.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = LONGEST_S, "default" = DEFAULT_CONNECT_TIMEOUT_S))]
     connect_timeout: Option<f64>,
+    /// The longest delay, in seconds, that a receiver may ask for; more is cut to it.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = LONGEST_S, "default" = DEFAULT_MAX_RETRY_AFTER_S))]
     max_retry_after: Option<f64>,
+    /// How much of an answer's body is kept.
+    #[schemars(extend("default" = DEFAULT_MAX_RESPONSE_BYTES))]
     max_response_bytes: Option<u64>,
+    /// Unused connections that each worker keeps; slots never wait for one, they open their own.
+    #[schemars(extend("default" = DEFAULT_POOL_SIZE))]
     pool_size: Option<usize>,
+    /// Seconds that an unused connection is kept.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = LONGEST_S, "default" = DEFAULT_IDLE_S))]
     idle_timeout: Option<f64>,
+    /// What a status from 200 to 599 means, where it is not 2xx: `done`; 408, 425, 429, 503: `retry`; any other 4xx:
+    /// `bury`; everything else: `failed`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"409": "done"}]))]
     status: BTreeMap<String, Verdict>,
 }
 
@@ -230,8 +275,7 @@ fn pointer(key: &'static str, text: String) -> Result<String, ConfigError> {
 fn limit(key: &'static str, seconds: Option<f64>, default: f64) -> Result<Duration, ConfigError> {
     let seconds = seconds.unwrap_or(default);
     let time = Duration::try_from_secs_f64(seconds).ok();
-    // A limit that is centuries away is a mistake, and adding it to a clock would overflow.
-    time.filter(|time| !time.is_zero() && *time <= Duration::from_secs(u32::MAX.into()))
+    time.filter(|time| !time.is_zero() && *time <= Duration::from_secs(LONGEST_S.into()))
         .ok_or_else(|| ConfigError::Value {
             key,
             value: seconds.to_string(),

@@ -22,7 +22,7 @@ mod tests;
 
 use std::time::SystemTime;
 
-use plugin_api::{Error, Handler, Job, RawBody, Result, export_plugin, tracing::debug};
+use plugin_api::{Error, Handler, Job, RawBody, Result, Schemas, export_plugin, tracing::debug};
 
 use crate::{
     answer::Verdicts,
@@ -58,6 +58,11 @@ impl Handler for Http {
             client: Client::new(client),
             verdicts,
         })
+    }
+
+    /// Of the configuration alone: a job's body is the receiver's business.
+    fn schemas() -> Schemas {
+        Schemas::of_config::<Config>()
     }
 
     fn execute(&self, job: &Job<'_>, _: RawBody) -> Result {

@@ -2,8 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use plugin_api::{Error, Job, Result, serde_json};
-use serde::Deserialize;
+use plugin_api::{
+    Error, Job, Result,
+    schemars::{self, JsonSchema},
+    serde_json,
+};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use ureq::http::{
@@ -31,7 +35,7 @@ const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const KEY_HASH_BYTES: usize = 16;
 
 /// Which form of the job's body is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Form {
     /// The JSON view: a JSON body as it is, a PHP-serialized one as JSON.

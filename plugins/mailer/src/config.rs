@@ -17,6 +17,7 @@ use std::{
 };
 
 use lettre::message::Mailbox;
+use plugin_api::schemars::{self, JsonSchema};
 use serde::Deserialize;
 
 use crate::message::{Composer, parse_mailbox};
@@ -28,23 +29,39 @@ pub(crate) use smtp::SmtpConfig;
 /// The largest mail that is built unless `max_message_bytes` says otherwise: what most servers take.
 const DEFAULT_MAX_MESSAGE_BYTES: u64 = 25 * 1024 * 1024;
 
-/// The handler's configuration as it is written; the README's table explains each key.
-#[derive(Debug, Deserialize)]
+/// How mails leave is said by exactly one of the tables `smtp`, `sendmail` and `file`. All paths are absolute.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    {"required": ["smtp"], "properties": {"smtp": {"type": "object"}}},
+    {"required": ["sendmail"], "properties": {"sendmail": {"type": "object"}}},
+    {"required": ["file"], "properties": {"file": {"type": "object"}}},
+]))]
 pub(crate) struct Config {
+    /// The server that mails are sent by.
     smtp: Option<SmtpConfig>,
+    /// The command that mails are handed to, on the worker's machine.
     sendmail: Option<SendmailConfig>,
+    /// Where mails are written to instead of being sent.
     file: Option<FileConfig>,
+    /// The sender of messages that name none.
+    #[schemars(extend("examples" = ["Shop <shop@example.org>"]))]
     from: Option<String>,
+    /// Directory that attachments with a `path` are read from; without it they are refused.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/srv/attachments"]))]
     attachments_root: Option<PathBuf>,
+    /// Largest mail that is sent, attachments included and encoded; largest file that is read.
+    #[schemars(extend("default" = DEFAULT_MAX_MESSAGE_BYTES))]
     max_message_bytes: Option<u64>,
 }
 
 /// Hands mails to a local `sendmail` command.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SendmailConfig {
+    /// Run as `COMMAND -i -f SENDER -- RECIPIENT…` with the mail as its input.
     #[serde(default = "default_command")]
+    #[schemars(extend("pattern" = "^/"))]
     command: PathBuf,
 }
 
@@ -53,9 +70,11 @@ fn default_command() -> PathBuf {
 }
 
 /// Writes mails as `.eml` files.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FileConfig {
+    /// An existing directory; mails appear whole as `*.eml`, in names that sort by time.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/var/spool/mails"]))]
     dir: PathBuf,
 }
 

@@ -17,7 +17,7 @@ mod tests;
 use std::error::Error as StdError;
 
 use plugin_api::{
-    Error, Handler, Job, Result, export_plugin,
+    Error, Handler, Job, Result, Schemas, export_plugin,
     serde_json::json,
     tracing::{debug, info},
 };
@@ -40,6 +40,10 @@ impl Handler for Mailer {
     fn new(config: Config) -> Result<Self> {
         let (composer, transport) = config.resolve()?;
         Ok(Mailer { composer, transport })
+    }
+
+    fn schemas() -> Schemas {
+        Schemas::of::<Config, Mail>()
     }
 
     fn execute(&self, _job: &Job<'_>, mail: Mail) -> Result {

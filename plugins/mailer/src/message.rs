@@ -1,4 +1,5 @@
-//! From a job's message to a mail: `mail` reads the keys, `compose` builds the mail, the others own one part each.
+//! From a job's message to a mail: `mail` reads the keys, `compose` builds the mail, `schema` says which
+//! messages there are, the others own one part each.
 //!
 //! Pure but for the attachments that are named by a path. Knows nothing of how a mail is sent.
 
@@ -8,6 +9,7 @@ mod compose;
 mod headers;
 mod id;
 mod mail;
+mod schema;
 
 #[cfg(test)]
 mod tests;

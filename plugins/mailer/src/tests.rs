@@ -5,6 +5,7 @@ mod sink;
 use std::fs;
 
 use plugin_api::{
+    Handler,
     serde_json::{self, Value, json},
     testing::{Harness, Outcome, Verdict},
 };
@@ -13,7 +14,28 @@ use self::sink::{Options, Sink};
 use crate::{Mailer, config::Config};
 
 fn harness(config: Value) -> Harness<Mailer> {
+    assert_fits(&config);
     Harness::new(config).expect("the configuration is accepted")
+}
+
+/// The schema takes what the handler takes.
+#[track_caller]
+pub(crate) fn assert_fits(config: &Value) {
+    fits(Mailer::schemas().config(), config);
+}
+
+/// The same of a message.
+#[track_caller]
+pub(crate) fn assert_message_fits(message: &Value) {
+    fits(Mailer::schemas().payload(), message);
+}
+
+#[track_caller]
+fn fits(schema: Option<&Value>, document: &Value) {
+    let schema = schema.expect("the handler has a schema");
+    if let Err(fault) = jsonschema::validate(schema, document) {
+        panic!("{document}\nat `{}`: {fault}", fault.instance_path());
+    }
 }
 
 fn message() -> Value {
@@ -257,8 +279,9 @@ fn readme(language: &str) -> Vec<&'static str> {
 fn the_readmes_configuration_has_only_known_keys() {
     for block in readme("toml") {
         let file: Value = toml::from_str(block).expect("the block is TOML");
-        let config: Config =
-            serde_json::from_value(file["handler"]["mailer"].clone()).expect("the keys are known");
+        let config = file["handler"]["mailer"].clone();
+        assert_fits(&config);
+        let config: Config = serde_json::from_value(config).expect("the keys are known");
         // The variable is not set here; nothing else is wrong with it.
         let error = config.resolve().expect_err("the password is missing").to_string();
         assert!(
@@ -278,6 +301,7 @@ fn the_readmes_messages_are_sent() {
     assert_eq!(examples.len(), 3);
     for text in examples {
         let outcome = harness.run_bytes(text.as_bytes());
+        assert_message_fits(&serde_json::from_str(text).expect("the block is JSON"));
         assert_eq!(outcome.verdict, Verdict::Done, "{text}\n{}", outcome.message);
     }
 }

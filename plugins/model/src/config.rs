@@ -2,33 +2,62 @@
 
 use std::{env, fs, path::PathBuf, time::Duration};
 
-use plugin_api::serde::Deserialize;
+use plugin_api::{
+    schemars::{self, JsonSchema},
+    serde::Deserialize,
+};
 use sea_orm::ConnectOptions;
 use thiserror::Error;
 
-/// The table `[handler.model]`.
-#[derive(Deserialize)]
+/// The database is named by exactly one of `url`, `url_file` and `url_env`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(crate = "plugin_api::serde", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    {"required": ["url_env"], "properties": {"url_env": {"type": "string"}}},
+    {"required": ["url_file"], "properties": {"url_file": {"type": "string"}}},
+    {"required": ["url"], "properties": {"url": {"type": "string"}}},
+]))]
 pub struct Config {
+    /// The database, as text.
+    #[schemars(extend("writeOnly" = true, "examples" = ["sqlite:///var/lib/shop.db"]))]
     url: Option<String>,
+    /// The same in a file, whose line end does not count.
+    #[schemars(extend("examples" = ["/etc/asynccall/shop-database"]))]
     url_file: Option<PathBuf>,
+    /// The same in an environment variable of the worker.
+    #[schemars(extend("examples" = ["SHOP_DATABASE_URL"]))]
     url_env: Option<String>,
+    /// Connections of one worker; more slots than that wait for each other.
     #[serde(default = "defaults::max_connections")]
+    #[schemars(range(min = 1))]
     max_connections: u32,
+    /// Connections that are kept without work, at most `max_connections`.
     #[serde(default)]
     min_connections: u32,
+    /// Seconds to wait for a connection.
     #[serde(default = "defaults::connect_timeout_s")]
+    #[schemars(range(min = 1))]
     connect_timeout_s: u32,
+    /// Seconds that a connection is kept without work.
     #[serde(default = "defaults::idle_s")]
+    #[schemars(range(min = 1))]
     idle_s: u32,
+    /// Seconds after which a connection is replaced.
     #[serde(default = "defaults::max_lifetime_s")]
+    #[schemars(range(min = 1))]
     max_lifetime_s: u32,
+    /// Each job in a transaction: committed when it is done, rolled back otherwise. On SQLite it takes the lock for
+    /// writing at once.
     #[serde(default = "defaults::yes")]
     transaction: bool,
+    /// Ask the database before the first job: a start or reload without it is refused.
     #[serde(default = "defaults::yes")]
     self_check: bool,
+    /// Seconds until a job comes again that the database was not ready for.
     #[serde(default = "defaults::retry_s")]
     retry_s: u32,
+    /// The PHP namespaces in which a model may be named; all unless it is given.
+    #[schemars(extend("examples" = [["App\\Models"]]))]
     namespaces: Option<Vec<String>>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, time::Duration};
 
-use plugin_api::{AsyncHandler, Error, Job, Result, serde_json::Value, tracing::debug};
+use plugin_api::{AsyncHandler, Error, Job, Result, Schemas, serde_json::Value, tracing::debug};
 use sea_orm::{
     Database, DatabaseConnection, DatabaseExecutor, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
@@ -63,6 +63,10 @@ impl<M: Models> AsyncHandler for Orm<M> {
             namespaces,
             models: PhantomData,
         })
+    }
+
+    fn schemas() -> Schemas {
+        Schemas::of::<Config, Message>()
     }
 
     async fn self_check(&self) -> Result<()> {

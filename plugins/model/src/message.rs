@@ -1,23 +1,33 @@
 //! What a producer has written: which method of which model, found how, with what arguments. And PHP's idea of
 //! truth, by which it is read.
 
-use plugin_api::{serde::Deserialize, serde_json::Value};
+use plugin_api::{
+    schemars::{self, JsonSchema},
+    serde::Deserialize,
+    serde_json::Value,
+};
 
 /// The message as the PHP library's client makes it. Its other keys are the host's.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "plugin_api::serde")]
+// What lacks a name is read, too, and fails as the PHP library has it fail: the schema says what is of use.
+#[schemars(extend("required" = ["model", "method"]))]
 pub struct Message {
-    /// Name of the model.
+    /// Name of the model, with or without a leading backslash and a namespace.
     #[serde(default)]
+    #[schemars(with = "String", extend("examples" = ["\\App\\Models\\Order"]))]
     pub(crate) model: Value,
-    /// Name of the method.
+    /// Name of the method, in any case.
     #[serde(default)]
+    #[schemars(with = "String", extend("examples" = ["cancel"]))]
     pub(crate) method: Value,
-    /// What to find; anything that PHP takes for false means a new instance.
+    /// What to find: a primary key, conditions, or a table of them; what PHP takes for false means a new instance.
     #[serde(default, rename = "modelParams")]
+    #[schemars(extend("examples" = [12]))]
     pub(crate) model_params: Value,
-    /// What the method is called with.
+    /// What the method is called with: a list by position, or a table by name.
     #[serde(default, rename = "methodParams")]
+    #[schemars(extend("examples" = [["late"]]))]
     pub(crate) method_params: Value,
 }
 

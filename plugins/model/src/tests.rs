@@ -6,6 +6,7 @@ mod settings;
 mod shop;
 
 use plugin_api::{
+    AsyncHandler,
     serde_json::{Value, json},
     testing::{Harness, Outcome, Verdict},
 };
@@ -13,6 +14,22 @@ use tempfile::TempDir;
 
 use crate::Orm;
 use shop::Shop;
+
+/// The handler of this configuration.
+#[track_caller]
+fn made(config: Value) -> Harness<Orm<Shop>> {
+    assert_fits(Orm::<Shop>::schemas().config(), &config);
+    Harness::new(config).expect("the configuration fits")
+}
+
+/// The schema takes what the handler takes.
+#[track_caller]
+fn assert_fits(schema: Option<&Value>, document: &Value) {
+    let schema = schema.expect("the handler has a schema");
+    if let Err(fault) = jsonschema::validate(schema, document) {
+        panic!("{document}\nat `{}`: {fault}", fault.instance_path());
+    }
+}
 
 /// A shop with a database of its own.
 struct Fixture {
@@ -33,7 +50,7 @@ impl Fixture {
             json!({"url": format!("sqlite://{}?mode=rwc", directory.path().join("shop.db").display())});
         let more = more.as_object().expect("an object").clone();
         config.as_object_mut().expect("an object").extend(more);
-        let harness = Harness::new(config).expect("the configuration fits");
+        let harness = made(config);
         let fixture = Fixture { harness, directory };
         assert_eq!(fixture.call(json!({"method": "migrate"})).verdict, Verdict::Done);
         fixture
@@ -44,7 +61,11 @@ impl Fixture {
         let mut whole = json!({"model": "Order", "modelParams": "", "methodParams": []});
         let message = message.as_object().expect("an object").clone();
         whole.as_object_mut().expect("an object").extend(message);
-        self.harness.run(whole)
+        let outcome = self.harness.run(whole.clone());
+        if outcome.verdict == Verdict::Done {
+            assert_fits(Orm::<Shop>::schemas().payload(), &whole);
+        }
+        outcome
     }
 
     /// The id of the order that is found.

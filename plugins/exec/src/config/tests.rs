@@ -3,6 +3,7 @@
 use plugin_api::serde_json::{self, json};
 
 use super::*;
+use crate::tests::assert_fits;
 
 /// The whole error text, from reading the keys or from checking them.
 #[track_caller]
@@ -18,6 +19,7 @@ fn refusal(config: Value) -> String {
 
 #[track_caller]
 fn resolved(config: Value) -> Settings {
+    assert_fits(&config);
     let config: Config = serde_json::from_value(config).expect("the keys are known");
     config.resolve().expect("the configuration is accepted")
 }

@@ -2,6 +2,7 @@
 
 use plugin_api::serde_json::{self, Value, json};
 
+use super::assert_fits;
 use crate::{
     config::Config,
     message::{self, Greeting},
@@ -34,7 +35,9 @@ fn the_configurations_have_only_known_keys() {
     assert_eq!(configurations.len(), 2);
     for block in configurations {
         let file: Value = toml::from_str(block).expect("the block is TOML");
-        serde_json::from_value::<Config>(file["handler"]["exec"].clone()).expect("the keys are known");
+        let config = file["handler"]["exec"].clone();
+        assert_fits(&config);
+        serde_json::from_value::<Config>(config).expect("the keys are known");
     }
 }
 

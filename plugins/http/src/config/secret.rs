@@ -2,6 +2,7 @@
 
 use std::{env, fmt, fs, path::PathBuf};
 
+use plugin_api::schemars::{self, JsonSchema};
 use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, require_absolute};
@@ -37,28 +38,31 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// A text as it is written, or the place where it is found.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "a header must be text in quotes, `{ file = \"/PATH\" }` or `{ env = \"NAME\" }`"
 )]
 pub(super) enum Text {
-    Inline(Secret),
+    Inline(#[schemars(with = "String")] Secret),
     File(File),
     Environment(Environment),
 }
 
 /// A file whose content is the text.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
+    /// The file; its line end does not count.
+    #[schemars(extend("pattern" = "^/"))]
     file: PathBuf,
 }
 
 /// An environment variable whose value is the text.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Environment {
+    /// The variable, of the worker.
     env: String,
 }
 

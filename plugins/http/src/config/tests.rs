@@ -5,14 +5,17 @@ use std::{fs, time::Duration};
 use plugin_api::serde_json::{self, Value, json};
 
 use super::{Config, Settings};
+use crate::tests::assert_fits;
 use crate::{client::PrivateAddresses, request::Form};
 
 const URL: &str = "http://127.0.0.1/jobs";
 
 #[track_caller]
 fn read(config: Value) -> Result<Settings, String> {
-    let config = serde_json::from_value::<Config>(config).map_err(|error| error.to_string())?;
-    config.resolve().map_err(|error| error.to_string())
+    let keys = serde_json::from_value::<Config>(config.clone()).map_err(|error| error.to_string())?;
+    let settings = keys.resolve().map_err(|error| error.to_string())?;
+    assert_fits(&config);
+    Ok(settings)
 }
 
 /// The whole error text, from reading the keys or from checking them.

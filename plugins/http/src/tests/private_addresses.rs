@@ -6,7 +6,7 @@ use plugin_api::{
 };
 
 use super::{
-    posting_to,
+    made, posting_to,
     server::{Server, reply},
 };
 use crate::Http;
@@ -14,7 +14,7 @@ use crate::Http;
 /// A handler that calls what the message says.
 fn by_message(hosts: Value) -> Harness<Http> {
     let config = json!({"url_from": "/url", "allowed_hosts": hosts, "redirects": 1});
-    Harness::new(config).expect("the configuration is accepted")
+    made(config)
 }
 
 #[test]

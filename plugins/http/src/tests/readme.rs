@@ -4,6 +4,7 @@ use std::process::Command;
 
 use plugin_api::serde_json::{self, Value};
 
+use super::assert_fits;
 use crate::{config::Config, signature::sign};
 
 /// The README's code block of a language.
@@ -18,7 +19,9 @@ pub(super) fn block(language: &str) -> &'static str {
 #[test]
 fn the_configuration_has_only_known_keys() {
     let file: Value = toml::from_str(block("toml")).expect("the block is TOML");
-    serde_json::from_value::<Config>(file["handler"]["http"].clone()).expect("the keys are known");
+    let config = file["handler"]["http"].clone();
+    assert_fits(&config);
+    serde_json::from_value::<Config>(config).expect("the keys are known");
 }
 
 #[test]

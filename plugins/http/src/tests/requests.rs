@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use plugin_api::{
-    serde_json::json,
-    testing::{Harness, Verdict},
-};
+use plugin_api::{serde_json::json, testing::Verdict};
 
 use super::{
-    posting_to,
+    made, posting_to,
     server::{Received, Server, reply},
 };
 
@@ -142,10 +139,9 @@ fn the_message_may_have_its_own_idempotency_key() {
 #[test]
 fn the_message_names_the_url_where_it_may() {
     let server = server();
-    let harness = Harness::<crate::Http>::new(json!({
+    let harness = made(json!({
         "url_from": "/hook/url", "allowed_hosts": ["127.0.0.1"], "private_addresses": "allow",
     }));
-    let harness = harness.expect("the configuration is accepted");
     let outcome = harness.run(json!({"hook": {"url": server.url("/of-the-message")}}));
     assert_eq!(outcome.verdict, Verdict::Done, "{outcome:?}");
     assert_eq!(server.received().line, "POST /of-the-message HTTP/1.1");

@@ -7,7 +7,8 @@ use lettre::transport::smtp::{
     client::{Certificate, TlsParameters},
     extension::ClientId,
 };
-use serde::Deserialize;
+use plugin_api::schemars::{self, JsonSchema};
+use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, Secret, require_absolute};
 use crate::transport::{Security, SmtpSettings};
@@ -17,26 +18,49 @@ const DEFAULT_POOL_SIZE: usize = 8;
 const DEFAULT_IDLE_S: u64 = 60;
 
 /// How to reach an SMTP server, as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SmtpConfig {
+    /// Name or address of the server, without port and scheme.
+    #[schemars(length(min = 1), extend("examples" = ["mail.example.org"]))]
     host: String,
+    /// 587 for `starttls` and `opportunistic`, 465 for `implicit`, 25 for `none` unless it is given.
+    #[schemars(range(min = 1, max = 65535), extend("examples" = [587]))]
     port: Option<u64>,
+    /// When the connection becomes encrypted.
     #[serde(default)]
     tls: Tls,
+    /// PEM file of certificate authorities that are trusted beside the system's.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/etc/ssl/company.pem"]))]
     ca_file: Option<PathBuf>,
+    /// Log in as this user; needs one of the passwords.
+    #[schemars(extend("examples" = ["shop"]))]
     user: Option<String>,
+    /// The user's password, as text.
+    #[schemars(with = "Option<String>", extend("writeOnly" = true))]
     password: Option<Secret>,
+    /// The same in a file, whose line end does not count.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/etc/asynccall/smtp-password"]))]
     password_file: Option<PathBuf>,
+    /// The same in an environment variable of the worker.
+    #[schemars(extend("examples" = ["SHOP_SMTP_PASSWORD"]))]
     password_env: Option<String>,
+    /// The name to greet the server with; this machine's unless it is given.
+    #[schemars(length(min = 1), extend("examples" = ["shop.example.org"]))]
     hello_name: Option<String>,
+    /// Seconds to wait for the connection and for each answer.
+    #[schemars(range(min = 1), extend("default" = DEFAULT_TIMEOUT_S))]
     timeout_s: Option<u64>,
+    /// Connections kept between mails; slots never wait for one, they open their own.
+    #[schemars(extend("default" = DEFAULT_POOL_SIZE))]
     pool_size: Option<usize>,
+    /// Seconds that a connection is kept without a mail.
+    #[schemars(extend("default" = DEFAULT_IDLE_S))]
     idle_s: Option<u64>,
 }
 
 /// When the connection becomes encrypted. The default is the safe one that most providers offer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Tls {
     /// Never.

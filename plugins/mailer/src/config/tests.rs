@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::Config;
-use crate::transport::Transport;
+use crate::{tests::assert_fits, transport::Transport};
 
 /// The whole error text, from reading the keys or from checking them.
 #[track_caller]
@@ -22,6 +22,7 @@ fn refusal(config: Value) -> String {
 /// The resolved configuration as `Debug` shows it.
 #[track_caller]
 fn resolved(config: Value) -> String {
+    assert_fits(&config);
     let config: Config = serde_json::from_value(config).expect("the keys are known");
     format!("{:?}", config.resolve().expect("the configuration is accepted"))
 }
@@ -196,6 +197,7 @@ fn the_line_end_of_a_password_file_is_not_part_of_the_password() {
 fn each_table_chooses_its_transport() {
     let directory = tempfile::tempdir().expect("a directory");
     let transport = |config: Value| {
+        assert_fits(&config);
         let config: Config = serde_json::from_value(config).expect("the keys are known");
         config.resolve().expect("the configuration is accepted").1
     };

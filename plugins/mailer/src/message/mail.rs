@@ -4,38 +4,71 @@
 
 use std::fmt;
 
+use plugin_api::schemars::{self, JsonSchema};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
 
-/// A message as its producer wrote it; `null` is the same as an absent key.
-#[derive(Debug, Default)]
+use super::schema;
+
+/// `null` is the same as an absent key. The keys of the PHP library's messages may stand beside the mail's. If no key of the mail stands there, the mail is
+/// read from `methodParams`.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields, transform = schema::messages)]
 pub(crate) struct Mail {
+    /// One address; overrides the configured one.
+    #[schemars(extend("examples" = ["Shop <shop@example.org>"]))]
     pub(crate) from: Option<Addresses>,
+    /// Who gets the mail: an address or several with commas, a list of them, or a table from address to name.
+    #[schemars(extend("examples" = [["Ann <ann@example.org>", "bob@example.org"]]))]
     pub(crate) to: Option<Addresses>,
+    /// Who gets a copy, likewise.
+    #[schemars(extend("examples" = [{"carl@example.org": "Doe, Carl"}]))]
     pub(crate) cc: Option<Addresses>,
+    /// Who gets a copy that no other receiver sees.
+    #[schemars(extend("examples" = ["dora@example.org"]))]
     pub(crate) bcc: Option<Addresses>,
+    /// Who gets the answers.
+    #[schemars(extend("examples" = ["service@example.org"]))]
     pub(crate) reply_to: Option<Addresses>,
+    /// The subject; a number is taken as text, here and wherever text is wanted.
+    #[schemars(extend("examples" = ["Your order"]))]
     pub(crate) subject: Option<Text>,
+    /// The body as plain text.
+    #[schemars(extend("examples" = ["Thank you."]))]
     pub(crate) text: Option<Text>,
+    /// The body as HTML; beside `text`, receivers choose.
+    #[schemars(extend("examples" = ["<p>Thank you.</p>"]))]
     pub(crate) html: Option<Text>,
+    /// Headers that no other key is for, by their names.
+    #[schemars(extend("examples" = [{"Auto-Submitted": "auto-generated"}]))]
     pub(crate) headers: Option<Headers>,
+    /// The files that are sent along.
+    #[schemars(extend("examples" = [[{"name": "note.txt", "content_type": "text/plain", "base64": "VGhhbmtzLg=="}]]))]
     pub(crate) attachments: Option<Attachments>,
+    /// A new random one for each attempt unless it is given.
+    #[schemars(extend("examples" = ["<order-4711@shop.example.org>"]))]
     pub(crate) message_id: Option<Text>,
 }
 
 /// One attachment: its bytes as `base64`, or the `path` of a file under the configured root.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = schema::attachments)]
 pub(crate) struct AttachmentFields {
+    /// The name that receivers see; that of the file unless it is given.
     pub(crate) name: Option<Text>,
+    /// `application/octet-stream` unless it is given.
     pub(crate) content_type: Option<Text>,
+    /// The bytes.
     pub(crate) base64: Option<Text>,
+    /// The file that has them, below the configured `attachments_root`.
     pub(crate) path: Option<Text>,
     /// The class of a PHP object in the host's JSON view.
     #[serde(default, rename = "__class")]
+    #[schemars(skip)]
     _class: IgnoredAny,
 }
 
@@ -56,7 +89,7 @@ const KEYS: [&str; 11] = [
 
 /// Keys that every message of the PHP library carries, and the class of a message that was a PHP object. They say
 /// nothing about the mail.
-const NOT_OURS: [&str; 10] = [
+pub(super) const NOT_OURS: [&str; 10] = [
     "__class",
     "model",
     "method",
@@ -70,7 +103,7 @@ const NOT_OURS: [&str; 10] = [
 ];
 
 /// Where the PHP library's client puts what its caller wants to say.
-const METHOD_PARAMS: &str = "methodParams";
+pub(super) const METHOD_PARAMS: &str = "methodParams";
 
 impl<'de> Deserialize<'de> for Mail {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mail, D::Error> {

@@ -7,6 +7,7 @@ use lettre::address::Envelope;
 use serde_json::{Value, json};
 
 use super::{Composer, Mail, parse_mailbox};
+use crate::tests::assert_message_fits;
 
 /// A composer with a default sender and no attachments root.
 fn composer() -> Composer {
@@ -21,6 +22,7 @@ fn composer() -> Composer {
 /// The mail as text, and its envelope.
 #[track_caller]
 fn composed(message: Value) -> (String, Envelope) {
+    assert_message_fits(&message);
     let mail: Mail = serde_json::from_value(message).expect("the message is readable");
     let outgoing = composer().compose(mail).expect("the mail is built");
     (

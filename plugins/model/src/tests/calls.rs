@@ -136,7 +136,7 @@ fn arguments_that_do_not_fit_bury_the_job() {
 #[test]
 fn a_database_that_is_away_means_a_retry() {
     let url = "sqlite:///nowhere/at/all.db";
-    let harness = Harness::<Orm<Shop>>::new(json!({"url": url, "retry_s": 3})).expect("nothing is opened");
+    let harness = made(json!({"url": url, "retry_s": 3}));
     assert!(harness.self_check().is_err());
     let outcome = harness.run(json!({"model": "Order", "method": "isNew"}));
     assert_eq!(

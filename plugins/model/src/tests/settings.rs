@@ -62,7 +62,7 @@ fn a_url_comes_from_a_file_without_its_line_end() {
     let file = shop.directory.path().join("url");
     let database = shop.directory.path().join("shop.db");
     fs::write(&file, format!("sqlite://{}\n", database.display())).expect("it is ours");
-    let other = Harness::<Orm<Shop>>::new(json!({"url_file": file})).expect("the configuration fits");
+    let other = made(json!({"url_file": file}));
     assert!(other.self_check().is_ok());
     let outcome = other.run(json!({"model": "Order", "modelParams": 2, "method": "id"}));
     assert_eq!(outcome.result, Some(json!(2)));

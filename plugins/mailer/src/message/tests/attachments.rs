@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use serde_json::{Value, json};
 
 use super::{Composer, Mail, composed, composer, refusal};
-use crate::message::compose::ComposeError;
+use crate::{message::compose::ComposeError, tests::assert_message_fits};
 
 fn with(attachment: Value) -> Value {
     json!({"to": "a@example.org", "text": "see attachment", "attachments": [attachment]})
@@ -20,7 +20,9 @@ fn rooted(root: &Path) -> Composer {
 
 #[track_caller]
 fn sent(composer: &Composer, attachment: Value) -> String {
-    let mail: Mail = serde_json::from_value(with(attachment)).expect("the message is readable");
+    let message = with(attachment);
+    assert_message_fits(&message);
+    let mail: Mail = serde_json::from_value(message).expect("the message is readable");
     String::from_utf8(composer.compose(mail).expect("the mail is built").bytes).expect("the mail is text")
 }
 
