@@ -9,6 +9,8 @@ use crate::support::{
     Beanstalkd, Directory, Host,
     author::{Author, repository},
     compiler::c_zoo,
+    eventually,
+    exposition::Page,
     plugin,
 };
 
@@ -153,6 +155,83 @@ fn a_daemon_runs_a_plugin_in_c_beside_one_in_rust() {
 }
 
 #[test]
+fn what_a_handler_in_c_counts_is_in_the_status_and_for_prometheus() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let directory = Directory::new();
+    let library = c_zoo(&directory, "zoo", "cc", &["-std=c99"]);
+    let daemon = Host::new(&queue).load(&library).tube("t").workers(2).start();
+    queue.put_all("t", [r#""count""#; 4]);
+    daemon.wait_for_total("done", 4);
+    let expected = json!({
+        "name": "c_zoo_counted",
+        "kind": "counter",
+        "help": "What messages have asked to be counted",
+        "plugin": "c-zoo",
+        "series": [{"pool": "default", "labels": {"in": "c"}, "value": 10.0}],
+    });
+    assert_eq!(daemon.status()["metrics"], json!([expected]));
+    let page = Page::read(&daemon.run(&["status", "--metrics"]).succeeded());
+    assert_eq!(page.kind("c_zoo_counted"), Some("counter"));
+    let labels = [("pool", "default"), ("in", "c")];
+    assert_eq!(page.value("c_zoo_counted", &labels), Some(10.0));
+}
+
+#[test]
+fn a_handler_in_c_puts_as_many_jobs_as_its_pool_allows() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let directory = Directory::new();
+    let library = c_zoo(&directory, "zoo", "cc", &["-std=c99"]);
+    let host = || Host::new(&queue).load(&library).tube("t");
+
+    let daemon = host().start();
+    let job = queue.put("t", r#""put""#);
+    let line = daemon.wait_for_settled(job);
+    let said = "put 1: the pool lets its handlers put no jobs; hint: its setting `put_limit` (--put-limit)";
+    for part in ["outcome=bury settled=bury", said] {
+        assert!(line.contains(part), "`{part}` is missing in: {line}");
+    }
+    assert_eq!(queue.stat("total-jobs"), 1);
+    drop(daemon);
+
+    let daemon = host().flag("--put-limit=1").start();
+    let job = queue.put_with_ttr("t", 77, r#""put""#);
+    let line = daemon.wait_for_line(&[&format!("from={job}"), "a handler has put a job"]);
+    let put = line.split(" put=").nth(1).and_then(|rest| rest.split(' ').next());
+    let put: u64 = put.and_then(|id| id.parse().ok()).expect("the line has its id");
+    // It is for the same tube, and so the same handler does it.
+    for job in [job, put] {
+        let line = daemon.wait_for_settled(job);
+        assert!(line.contains("outcome=done settled=delete"), "{line}");
+        queue.wait_until_gone(job);
+    }
+    assert_eq!(queue.stat("total-jobs"), 3);
+}
+
+#[test]
+fn a_handler_in_c_ticks_between_jobs_and_says_goodbye() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let directory = Directory::new();
+    let library = c_zoo(&directory, "zoo", "cc", &["-std=c99"]);
+    let host = Host::new(&queue).load(&library).tube("t");
+    let mut daemon = host.config("[handler.c-zoo]\ndo = \"tick\"\n").start();
+    eventually("three ticks", || {
+        (daemon.lines_with(&["handler=c-zoo", "tick in C"]).len() >= 3).then_some(())
+    });
+    let job = queue.put("t", r#""done""#);
+    queue.wait_until_gone(job);
+    assert!(
+        daemon.lines_with(&["goodbye in C"]).is_empty(),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(daemon.stop(), Some(0));
+    let log = daemon.log();
+    let (_, behind) = log.split_once("goodbye in C").expect("it says goodbye");
+    assert!(!behind.contains("tick in C"), "behind the last tick: {log}");
+    assert!(!behind.contains("goodbye in C"), "once: {log}");
+}
+
+#[test]
 fn a_handler_in_c_that_cannot_be_made_is_refused_in_the_same_words_as_one_in_rust() {
     let Some(queue) = Beanstalkd::start() else { return };
     let directory = Directory::new();
@@ -219,6 +298,20 @@ fn a_table_or_manifest_without_what_a_host_needs_is_refused() {
         assert_ne!(ended.code, Some(0), "{ended}");
         assert!(ended.out.contains(reason), "{ended}");
     }
+}
+
+#[test]
+fn who_only_has_the_binary_begins_with_the_header_that_it_prints() {
+    let mut author = Author::new();
+    let example = repository().join("examples/c/checksum.c");
+    fs::copy(example, author.path("checksum.c")).expect("the file is copied");
+    author.run("asynccall-host plugin header > asynccall_plugin.h");
+    author.run("cc -std=c99 -O2 -shared -fPIC -I . -o libchecksum.so checksum.c");
+    let said = author.run("asynccall-host plugin check ./libchecksum.so");
+    assert!(said.contains("ok      load"), "{said}");
+    let printed = fs::read_to_string(author.path("asynccall_plugin.h")).expect("it is printed");
+    let header = repository().join("plugin-api/abi/include/asynccall_plugin.h");
+    assert_eq!(printed, fs::read_to_string(header).expect("the header is there"));
 }
 
 /// The commands in the fenced block of a README.

@@ -97,7 +97,7 @@ fn a_file_that_is_no_plugin_is_refused() {
     insta::assert_snapshot!(symbol, @r#"
     exit 66
     error: libplain.so is a shared library but not an asynccall plugin: symbol `asynccall_plugin` not found
-      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]?
+      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]? in C, ASYNCCALL_PLUGIN of `asynccall_plugin.h` writes it
     "#);
 }
 
@@ -111,7 +111,7 @@ fn a_descriptor_of_another_magic_major_or_kind_is_refused() {
     insta::assert_snapshot!(told_of(&queue, &magic), @r#"
     exit 66
     error: libstub.so is not a usable plugin: its symbol `asynccall_plugin` does not begin with the plugin magic
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: rebuild the plugin with `asynccall-plugin-api = "1"`, one in C with what `asynccall-host plugin header` prints
     "#);
     let newer = Plugin {
         abi: (2, 0),
@@ -120,7 +120,7 @@ fn a_descriptor_of_another_magic_major_or_kind_is_refused() {
     insta::assert_snapshot!(told_of(&queue, &newer), @r#"
     exit 66
     error: libstub.so was built for plugin-abi 2.0, this host speaks plugin-abi 1.2
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: rebuild the plugin with `asynccall-plugin-api = "1"`, one in C with what `asynccall-host plugin header` prints
     "#);
     let kind = Plugin {
         kind: 9,
@@ -129,7 +129,7 @@ fn a_descriptor_of_another_magic_major_or_kind_is_refused() {
     insta::assert_snapshot!(told_of(&queue, &kind), @r#"
     exit 66
     error: libstub.so is not a usable plugin: it is a plugin of kind 9, this host knows the kinds 1 and 2
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: rebuild the plugin with `asynccall-plugin-api = "1"`, one in C with what `asynccall-host plugin header` prints
     "#);
 }
 
@@ -139,7 +139,7 @@ fn a_library_of_another_layout_is_refused() {
     insta::assert_snapshot!(told_of(&queue, &Plugin::default()), @r#"
     exit 1
     error: cannot load libstub.so: its types differ from this host's although the versions agree: its entry gave no library header
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: rebuild the plugin with `asynccall-plugin-api = "1"`, one in C with what `asynccall-host plugin header` prints
     "#);
 }
 
@@ -153,7 +153,7 @@ fn a_manifest_that_is_missing_or_says_something_else_is_refused() {
     insta::assert_snapshot!(told_of(&queue, &without), @r#"
     exit 66
     error: libstub.so is not a usable plugin: it has `asynccall_plugin`, but symbol `asynccall_manifest` was not found
-      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]?
+      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]? in C, ASYNCCALL_PLUGIN of `asynccall_plugin.h` writes it
     "#);
     let other = Plugin {
         manifest: fixtures::manifest(&["stub"]).replace("0.1.0", "0.2.0"),
@@ -162,7 +162,7 @@ fn a_manifest_that_is_missing_or_says_something_else_is_refused() {
     insta::assert_snapshot!(told_of(&queue, &other), @r#"
     exit 1
     error: cannot load libstub.so: its types differ from this host's although the versions agree: its descriptor says `stub 0.1.0`, its manifest says `stub 0.2.0`
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: rebuild the plugin with `asynccall-plugin-api = "1"`, one in C with what `asynccall-host plugin header` prints
     "#);
 }
 

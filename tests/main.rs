@@ -51,6 +51,7 @@ mod progress;
 mod put;
 mod queue_server;
 mod recycling;
+mod releasing;
 mod reload;
 mod reload_answers;
 mod restart;

@@ -11,6 +11,8 @@ use super::{Input, Search, Trial, input_file};
 pub enum Plugin {
     /// Write the crate of a new plugin into a directory of that name
     New(New),
+    /// Print asynccall_plugin.h, which plugins in C and C++ include
+    Header,
     /// List the plugins of the search path, and why one would be refused; executes none of them
     List(List),
     /// Write the lock file: agree to the plugins that a start would load, as they are now

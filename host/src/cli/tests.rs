@@ -216,6 +216,7 @@ fn a_trial_names_a_plugin_and_may_leave_out_the_rest() {
         panic!("no docs")
     };
     assert_eq!((docs.handler, docs.output), (None, Some("pages".into())));
+    assert_eq!(typed("plugin header"), Command::Plugin(Plugin::Header));
     for line in [
         "plugin run",
         "plugin check",
@@ -224,6 +225,7 @@ fn a_trial_names_a_plugin_and_may_leave_out_the_rest() {
         "plugin schema",
         "plugin schema x --only both",
         "plugin docs",
+        "plugin header x",
     ] {
         refused(line);
     }

@@ -395,4 +395,4 @@ impl fmt::Display for PluginErrors {
 impl std::error::Error for PluginErrors {}
 
 /// What to do about a plugin that speaks another abi or was not built as one expects.
-pub(super) const REBUILD: &str = "rebuild the plugin with `asynccall-plugin-api = \"1\"`";
+pub(super) const REBUILD: &str = "rebuild the plugin with `asynccall-plugin-api = \"1\"`, one in C with what `asynccall-host plugin header` prints";

@@ -209,7 +209,7 @@ impl ManifestError {
                 "copy or build it again, and rename the complete file into place"
             }
             ManifestError::NotAPlugin | ManifestError::NoManifest => {
-                "does the crate call plugin_api::export_plugin! and have crate-type = [\"cdylib\"]?"
+                "does the crate call plugin_api::export_plugin! and have crate-type = [\"cdylib\"]? in C, ASYNCCALL_PLUGIN of `asynccall_plugin.h` writes it"
             }
             ManifestError::Abi { .. }
             | ManifestError::Descriptor { .. }

@@ -21,6 +21,9 @@ use crate::descriptor::Text;
 
 pub use plugin::Plugin;
 
+/// What authors in C compile against: the text of `asynccall_plugin.h`.
+pub const HEADER: &str = include_str!("../include/asynccall_plugin.h");
+
 /// One `name = value` of a log event.
 #[repr(C)]
 #[derive(Clone, Copy)]

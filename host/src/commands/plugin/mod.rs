@@ -1,4 +1,4 @@
-//! `plugin …`: one module for each command. None of them needs a daemon or a queue server.
+//! `plugin …`: one module for each command with something to do. None of them needs a daemon or a queue server.
 
 mod check;
 mod docs;
@@ -8,6 +8,7 @@ mod new;
 mod run;
 mod schema;
 
+use asynccall_abi::c::HEADER;
 use nix::libc::STDERR_FILENO;
 use serde_json::{Map, Value, json};
 
@@ -30,6 +31,7 @@ use crate::{
 pub fn plugin(typed: Plugin, print: impl FnOnce(&str)) -> Result<String, Failure> {
     match typed {
         Plugin::New(typed) => new::new(typed),
+        Plugin::Header => Ok(HEADER.trim_end().to_owned()),
         Plugin::List(typed) => list::list(typed),
         Plugin::Lock(typed) => lock::lock(typed),
         Plugin::Check(typed) => check::check(typed, print),

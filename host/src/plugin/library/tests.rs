@@ -88,7 +88,7 @@ fn an_undefined_symbol_is_reported_when_the_plugin_is_loaded() {
 fn an_entry_without_a_library_header_is_refused() {
     insta::assert_snapshot!(refused(&Plugin::default()), @r#"
     cannot load libstub.so: its types differ from this host's although the versions agree: its entry gave no library header
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: rebuild the plugin with `asynccall-plugin-api = "1"`, one in C with what `asynccall-host plugin header` prints
     "#);
 }
 

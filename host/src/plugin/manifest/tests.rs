@@ -79,7 +79,7 @@ fn a_plugin_of_another_major_is_refused_before_its_manifest_is_read() {
     let error = read_built(|path| drop(plugin.build(path))).expect_err("the majors differ");
     insta::assert_snapshot!(error, @r#"
     libstub.so was built for plugin-abi 2.0, this host speaks plugin-abi 1.2
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: rebuild the plugin with `asynccall-plugin-api = "1"`, one in C with what `asynccall-host plugin header` prints
     "#);
 }
 
@@ -99,7 +99,7 @@ fn any_other_library_is_said_to_be_no_plugin() {
     let build = |path: &Path| drop(fixtures::library(path, "int answer(void) { return 42; }"));
     insta::assert_snapshot!(read_built(build).expect_err("it has no descriptor"), @r#"
     libstub.so is a shared library but not an asynccall plugin: symbol `asynccall_plugin` not found
-      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]?
+      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]? in C, ASYNCCALL_PLUGIN of `asynccall_plugin.h` writes it
     "#);
 }
 
@@ -114,7 +114,7 @@ fn a_library_that_only_uses_the_symbol_is_no_plugin() {
 fn a_descriptor_without_a_manifest_is_refused() {
     insta::assert_snapshot!(with_manifest("").expect_err("there is none"), @r#"
     libstub.so is not a usable plugin: it has `asynccall_plugin`, but symbol `asynccall_manifest` was not found
-      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]?
+      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]? in C, ASYNCCALL_PLUGIN of `asynccall_plugin.h` writes it
     "#);
 }
 
@@ -127,7 +127,7 @@ fn a_symbol_that_is_no_descriptor_is_refused() {
     let error = read_built(|path| drop(magic.build(path))).expect_err("the magic is wrong");
     insta::assert_snapshot!(error, @r#"
     libstub.so is not a usable plugin: its symbol `asynccall_plugin` does not begin with the plugin magic
-      hint: rebuild the plugin with `asynccall-plugin-api = "1"`
+      hint: rebuild the plugin with `asynccall-plugin-api = "1"`, one in C with what `asynccall-host plugin header` prints
     "#);
     let zeroed = |path: &Path| drop(fixtures::library(path, "char asynccall_plugin[80];"));
     assert_eq!(read_built(zeroed), Err(error), "bytes that are not in the file");

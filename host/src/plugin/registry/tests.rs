@@ -145,7 +145,7 @@ fn all_broken_plugins_of_a_request_are_reported_at_once() {
     };
     insta::assert_snapshot!(refused(&request, &dir), @r#"
     libother.so is a shared library but not an asynccall plugin: symbol `asynccall_plugin` not found
-      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]?
+      hint: does the crate call plugin_api::export_plugin! and have crate-type = ["cdylib"]? in C, ASYNCCALL_PLUGIN of `asynccall_plugin.h` writes it
     libtext.so is not a shared library: it does not begin with the ELF magic
       hint: a plugin is the `lib<name>.so` that cargo builds of a crate with crate-type = ["cdylib"]
     "#);
