@@ -107,7 +107,7 @@ impl Exit {
             }
             Self::AlreadyRunning => "another daemon holds the pid file",
             Self::NoPermission => {
-                "the pid file or its directory belongs to someone else, or only root may become `user`"
+                "the pid file or its directory belongs to someone else, only root may become `user`, or somebody else could change the lock file that `plugin lock` has written"
             }
             Self::Config => {
                 "the configuration is wrong: the file, a variable, or what they mean together, such as two plugins with the same handler"

@@ -152,7 +152,8 @@ pub fn decide(
 /// What becomes of a job that took `deaths` workers down; `condemned`: as many as it may.
 pub fn after_deaths(deaths: u32, condemned: bool, facts: Facts, settings: &Settings) -> Disposition {
     if condemned {
-        return Disposition::new(Action::Bury, format!("it took down {deaths} workers"));
+        let workers = if deaths == 1 { "worker" } else { "workers" };
+        return Disposition::new(Action::Bury, format!("it took down {deaths} {workers}"));
     }
     let delay = backoff_delay(
         Facts {

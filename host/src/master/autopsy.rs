@@ -1,7 +1,8 @@
 //! What is learnt from a dead worker: its counts, what it was doing, and which job is to blame.
 //!
-//! A job that was running when its worker died is blamed for the death, unless
-//! the master killed the worker, or another slot of it was at fault. A blamed
+//! A job that was running when its worker died, or being settled by the thread
+//! that raised the signal, is blamed for the death, unless the master killed
+//! the worker, or another slot of it was at fault. A blamed
 //! job gets a *death certificate*: a line in the log and an entry in the state
 //! directory ([`super::certificates`]), which the next master reads. The
 //! sentence is carried out by the slot that reserves the job next.
@@ -116,11 +117,13 @@ impl Master {
             .collect();
         let victim = |row: usize| {
             let shown = scoreboard.row(row)?;
-            let running = shown.activity().state == State::Running;
-            running.then(|| Victim {
+            let at_fault = shown.fault().load(Ordering::Acquire) != 0;
+            // What a handler has spoilt may show only after it has returned, on the same thread.
+            let in_hand = shown.activity().state == State::Running || at_fault;
+            in_hand.then(|| Victim {
                 row,
                 deleted: shown.was_deleted(),
-                at_fault: shown.fault().load(Ordering::Acquire) != 0,
+                at_fault,
             })
         };
         let running: Vec<Victim> = left.iter().copied().filter_map(victim).collect();

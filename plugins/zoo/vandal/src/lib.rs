@@ -1,7 +1,13 @@
 //! Spoils what its process shares with the host, as its payload says. For tests.
 
+#![allow(unsafe_code, reason = "the host's signal handlers are taken away")]
+
 use std::{env, thread};
 
+use nix::{
+    sys::signal::{SigHandler, Signal, signal},
+    unistd::close,
+};
 use plugin_api::prelude::*;
 
 /// What a job does.
@@ -16,6 +22,10 @@ enum Deed {
     SilencePanics,
     /// Panics.
     Panic,
+    /// Closes what it has not opened: the queue server's connection, the link to the master, the log.
+    CloseDescriptors,
+    /// Takes away what the host does at TERM and INT.
+    IgnoreSignals,
 }
 
 struct Vandal;
@@ -36,6 +46,13 @@ impl Handler for Vandal {
             Deed::PanicInAThread => drop(thread::spawn(|| panic!("nobody waits for me")).join()),
             Deed::SilencePanics => std::panic::set_hook(Box::new(|_| ())),
             Deed::Panic => panic!("the job gave up"),
+            Deed::CloseDescriptors => (3..64).for_each(|number| drop(close(number))),
+            Deed::IgnoreSignals => {
+                for number in [Signal::SIGTERM, Signal::SIGINT] {
+                    // SAFETY: to ignore a signal runs no code.
+                    unsafe { signal(number, SigHandler::SigIgn) }?;
+                }
+            }
         }
         Ok(().into())
     }
