@@ -76,7 +76,7 @@ pub(crate) struct Build {
 }
 
 /// The ways in which authors build their plugins. The second is the release profile as it is.
-pub(crate) const BUILDS: [Build; 3] = [
+pub(crate) const BUILDS: [Build; 4] = [
     Build {
         name: "dev",
         profile: "dev",
@@ -94,6 +94,12 @@ pub(crate) const BUILDS: [Build; 3] = [
             ("CARGO_PROFILE_RELEASE_LTO", "fat"),
             ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
         ],
+    },
+    Build {
+        name: "dev-lto",
+        profile: "dev",
+        // `fat` would take longer, and no author waits for it in a debug build.
+        environment: &[("CARGO_PROFILE_DEV_LTO", "thin")],
     },
 ];
 
