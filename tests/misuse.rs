@@ -27,9 +27,15 @@ fn a_handler_that_spoils_its_process_harms_no_later_job_and_no_reload() {
     daemon.run(&["reload", "--wait"]).succeeded();
     assert!(settled("panic_in_a_thread").contains("outcome=done"));
     assert_eq!(daemon.status()["totals"]["crashed"], 0);
-    // The handlers' last words, when they are dropped, keep nobody from leaving in order.
+    // The handlers' goodbyes, and their last words when they are dropped, keep nobody from leaving in order.
     daemon.run(&["stop"]).succeeded();
     assert_eq!(daemon.wait_for_end(), Some(0));
+    assert_eq!(
+        daemon
+            .lines_with(&["handler=vandal", "not without a goodbye"])
+            .len(),
+        2
+    );
 }
 
 #[test]

@@ -56,6 +56,10 @@ impl Handler for Vandal {
         }
         Ok(().into())
     }
+
+    fn shutdown(&self) {
+        panic!("not without a goodbye");
+    }
 }
 
 impl Drop for Vandal {
