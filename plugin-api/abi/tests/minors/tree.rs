@@ -16,7 +16,14 @@ use serde_json::Value;
 const MEMBERS: [&str; 3] = ["plugin-api/abi", "plugin-api", "plugins/zoo/echo"];
 
 /// What a member consists of, as far as it exists.
-const PARTS: [&str; 5] = ["Cargo.toml", "STABILITY.md", "build.rs", "src", "examples"];
+const PARTS: [&str; 6] = [
+    "Cargo.toml",
+    "STABILITY.md",
+    "build.rs",
+    "src",
+    "include",
+    "examples",
+];
 
 /// One change of a file: the text, which occurs there exactly once, and what stands there instead.
 pub(crate) struct Edit {
