@@ -1,12 +1,22 @@
 //! The promise for plugins in C: what was built against the header of any minor runs in the hosts of every minor that
-//! knows such plugins, and the hosts before refuse it in words.
+//! knows such plugins, today's daemon among them, and the hosts before refuse it in words.
 
 use std::path::{Path, PathBuf};
 
+use asynccall_client::protocol::JobState;
 use serde_json::{Value, json};
 
 use super::{released::released, run};
-use crate::support::{Directory, compiler::c_zoo, plugins};
+use crate::support::{
+    Beanstalkd, Daemon, Directory, Host, compiler::c_zoo, eventually, exposition::Page, plugin, plugins,
+};
+
+/// The zoo in C of every released minor that knows such plugins.
+#[track_caller]
+fn released_libraries() -> Vec<PathBuf> {
+    let released = released().into_iter();
+    released.filter_map(|released| released.in_c).collect()
+}
 
 #[track_caller]
 fn run_zoo(loader: &Path, body: &str, library: &Path, config: &str) -> Value {
@@ -68,15 +78,13 @@ fn assert_keeps_its_promises(loader: &Path, library: &Path) {
 #[test]
 fn plugins_in_c_of_every_released_minor_and_of_today_run_in_every_host_that_knows_them() {
     let directory = Directory::new();
-    let released = released();
-    let knowing = || released.iter().filter(|released| released.in_c.is_some());
-    let mut libraries: Vec<PathBuf> = knowing().filter_map(|released| released.in_c.clone()).collect();
+    let mut libraries = released_libraries();
     libraries.push(c_zoo(&directory, "zoo", "cc", &["-std=c99"]));
-    let mut loaders: Vec<PathBuf> = knowing().map(|released| released.loader.clone()).collect();
-    loaders.push(plugins::loader());
-    for loader in &loaders {
+    let knowing = released().into_iter().filter(|released| released.in_c.is_some());
+    let loaders = knowing.map(|released| released.loader);
+    for loader in loaders.chain([plugins::loader()]) {
         for library in &libraries {
-            assert_keeps_its_promises(loader, library);
+            assert_keeps_its_promises(&loader, library);
         }
     }
 }
@@ -91,5 +99,102 @@ fn hosts_from_before_plugins_in_c_refuse_them_in_words() {
             refused["error"],
             "it is a plugin of kind 2, this host knows kind 1"
         );
+    }
+}
+
+/// A daemon with a plugin in C whose handler ticks, and which may put one job for each.
+#[track_caller]
+fn daemon_with(queue: &Beanstalkd, library: &Path, tube: &str) -> Daemon {
+    let host = Host::new(queue)
+        .load(library)
+        .load(plugin("echo"))
+        .flag("--handler=c-zoo")
+        .flag("--put-limit=1");
+    host.tube(tube).config("[handler.c-zoo]\ndo = \"tick\"\n").start()
+}
+
+#[test]
+fn todays_daemon_runs_plugins_in_c_of_every_released_minor_with_the_outcomes_of_those_in_rust() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    for (number, library) in released_libraries().iter().enumerate() {
+        let tube = format!("t{number}");
+        let daemon = daemon_with(&queue, library, &tube);
+        for (message, outcome) in [
+            (r#""done""#, "outcome=done settled=delete"),
+            (r#""retry""#, "outcome=retry settled=release delay=2s"),
+            (r#""fail""#, "outcome=failed settled=release"),
+            (r#""exception""#, "outcome=exception settled=release"),
+        ] {
+            let line = daemon.wait_for_settled(queue.put(&tube, message));
+            assert!(line.contains(outcome), "{message}: {line}");
+        }
+        let buried = queue.put(&tube, r#""bury""#);
+        queue.wait_for(buried, JobState::Buried);
+        let logging = queue.put(&tube, r#""log""#);
+        daemon.wait_for_settled(logging);
+        let line = daemon.wait_for_line(&["counted rows", &format!("job={logging} ")]);
+        assert!(line.contains(" WARN ") && line.contains("rows=3"), "{line}");
+        let status = daemon.status();
+        assert_eq!(status["plugins"][0]["name"], "c-zoo", "{status}");
+        assert_eq!(status["totals"]["crashed"], 0, "{status}");
+    }
+}
+
+#[test]
+fn plugins_in_c_of_every_released_minor_tick_count_and_put_in_todays_daemon() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    for (number, library) in released_libraries().iter().enumerate() {
+        let tube = format!("t{number}");
+        let mut daemon = daemon_with(&queue, library, &tube);
+        let ticks = || daemon.lines_with(&["handler=c-zoo", "tick in C"]).len();
+        eventually("it ticks again and again", || (ticks() >= 3).then_some(()));
+
+        for job in queue.put_all(&tube, [r#""count""#; 4]) {
+            queue.wait_until_gone(job);
+        }
+        eventually("all are counted", || {
+            let page = Page::read(&daemon.run(&["status", "--metrics"]).succeeded());
+            let counted = page.value("c_zoo_counted", &[("pool", "default"), ("in", "c")]);
+            (counted == Some(10.0)).then_some(())
+        });
+
+        let before = queue.stat("total-jobs");
+        let putting = queue.put_with_ttr(&tube, 77, r#""put""#);
+        let line = daemon.wait_for_line(&[&format!("from={putting}"), "a handler has put a job"]);
+        let (_, put) = line.split_once(" put=").expect("it names the job");
+        let put = put.split(' ').next().and_then(|put| put.parse().ok());
+        let line = daemon.wait_for_settled(put.expect("a number"));
+        assert!(line.contains("outcome=done settled=delete"), "{line}");
+        queue.wait_until_gone(putting);
+        assert_eq!(queue.stat("total-jobs"), before + 2);
+
+        assert_eq!(daemon.stop(), Some(0));
+        assert_eq!(daemon.lines_with(&["goodbye in C"]).len(), 1, "{}", daemon.log());
+    }
+}
+
+#[test]
+fn todays_daemon_refuses_configurations_in_the_words_of_released_plugins_in_c() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    for library in released_libraries() {
+        for (what, expected) in [
+            (
+                "refuse",
+                "error: cannot configure handler `c-zoo`: refused as asked",
+            ),
+            (
+                "check",
+                "error: handler `c-zoo` failed its self-check: there is nobody to answer to",
+            ),
+        ] {
+            let config = format!("[handler.c-zoo]\ndo = \"{what}\"\n");
+            let ended = Host::new(&queue)
+                .load(&library)
+                .tube("t")
+                .config(&config)
+                .run(&["run"]);
+            assert_ne!(ended.code, Some(0), "{ended}");
+            assert!(ended.err.contains(expected), "{what}: {ended}");
+        }
     }
 }
