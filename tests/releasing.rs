@@ -11,6 +11,9 @@ use crate::support::{
 /// What a job's handler writes, in the release that is put in place by the chapter.
 const GREETING: &str = "Hello again";
 
+/// As the chapter has it, so that nothing is built for both.
+const REMAPPED: &str = r#"RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo""#;
+
 /// The server's configuration: its daemon demands the hash, as the chapter has it.
 fn config(place: &Directory) -> String {
     let root = place.root().display();
@@ -51,7 +54,7 @@ fn a_release_is_built_installed_loaded_and_taken_back_by_the_commands_of_the_han
     let manifest = fs::read_to_string(author.path("Cargo.toml")).expect("there is one");
     fs::write(author.path("Cargo.toml"), manifest + "\n" + profile).expect("the file is written");
 
-    author.run("cargo build --quiet --release");
+    author.run(&format!("{REMAPPED} cargo build --quiet --release"));
     author.run("cp target/release/libcourier.so /srv/plugins/");
     author.run("asynccall-host plugin lock -c shop.toml");
     author.run("asynccall-host -c shop.toml");
@@ -72,6 +75,10 @@ fn a_release_is_built_installed_loaded_and_taken_back_by_the_commands_of_the_han
         .expect("and back");
     let commands = author.follow(forwards);
     have_written(&mut author, "Hello from courier.\nHello again from courier.\n");
+    let hash = author.run("sha256sum libcourier.so");
+    let (hash, _) = hash.split_once(' ').expect("hash and name");
+    let status = author.run("asynccall-host status -c shop.toml --json");
+    assert!(status.contains(hash), "{hash}: {status}");
     let commands = commands + author.follow(back);
     assert_eq!(commands, 13, "{chapter}");
     have_written(
@@ -85,6 +92,12 @@ fn a_release_is_built_installed_loaded_and_taken_back_by_the_commands_of_the_han
     assert_eq!(of(&mut author, "libcourier.so"), kept, "a core finds its symbols");
     let size = |file| fs::metadata(author.path(file)).expect("it is there").len();
     assert!(size("libcourier.so") * 2 < size("keep/libcourier.so"));
+    let home = author.run(r#"echo "${CARGO_HOME:-$HOME/.cargo}""#);
+    let named = format!(
+        "! grep --quiet --text --fixed-strings '{}' libcourier.so",
+        home.trim_end()
+    );
+    author.run(&named);
     author.run("asynccall-host stop -c shop.toml");
     author.wait_for_other_terminals();
 }
