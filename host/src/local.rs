@@ -13,7 +13,7 @@ use asynccall_abi::{
         std_types::{RResult, RSlice, RStr, RString},
     },
     job::{NewJob, PutError, PutFailure, RawJob, RawJob_TO, UNKNOWN},
-    outcome::{Outcome, Verdict},
+    outcome::{Outcome, Reading},
 };
 use asynccall_client::producer::{LocalFailure, LocalFailureKind};
 use serde_json::Value;
@@ -156,13 +156,12 @@ impl Runner {
             attempt: 1,
         };
         let outcome = self.execute(body, &origin);
-        let kind = match outcome.verdict {
-            Verdict::DONE => return Ok(outcome.result.into()),
-            Verdict::FAILED => LocalFailureKind::Failed,
-            Verdict::EXCEPTION => LocalFailureKind::Exception,
-            Verdict::BURY => LocalFailureKind::Bury,
-            // Verdicts of later minors read as a wish for another try.
-            _ => LocalFailureKind::Retry,
+        let kind = match outcome.verdict.read() {
+            Reading::Done => return Ok(outcome.result.into()),
+            Reading::Retry => LocalFailureKind::Retry,
+            Reading::Bury => LocalFailureKind::Bury,
+            Reading::Failed => LocalFailureKind::Failed,
+            Reading::Exception => LocalFailureKind::Exception,
         };
         Err(LocalFailure {
             kind,

@@ -275,12 +275,12 @@ pub struct Log {
 
 impl Outcome {
     fn new(answer: wire::Outcome) -> Self {
-        let verdict = match answer.verdict {
-            wire::Verdict::DONE => Verdict::Done,
-            wire::Verdict::BURY => Verdict::Bury,
-            wire::Verdict::FAILED => Verdict::Failed,
-            wire::Verdict::EXCEPTION => Verdict::Exception,
-            _ => Verdict::Retry,
+        let verdict = match answer.verdict.read() {
+            wire::Reading::Done => Verdict::Done,
+            wire::Reading::Retry => Verdict::Retry,
+            wire::Reading::Bury => Verdict::Bury,
+            wire::Reading::Failed => Verdict::Failed,
+            wire::Reading::Exception => Verdict::Exception,
         };
         let delay = (answer.delay_ms != wire::DELAY_BY_POLICY).then_some(answer.delay_ms);
         Outcome {

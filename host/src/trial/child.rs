@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use asynccall_abi::outcome::{self, DELAY_BY_POLICY, Outcome};
+use asynccall_abi::outcome::{DELAY_BY_POLICY, Outcome, Reading};
 
 use super::{Answer, Jobs, Said, Setup, Task, Verdict};
 use crate::{
@@ -92,13 +92,12 @@ fn execute(runner: &Runner, jobs: &Jobs, body: &[u8], stream: &UnixStream) -> io
 fn answer(outcome: Outcome, took: std::time::Duration) -> Answer {
     let delay = (outcome.delay_ms != DELAY_BY_POLICY).then_some(outcome.delay_ms);
     Answer {
-        verdict: match outcome.verdict {
-            outcome::Verdict::DONE => Verdict::Done,
-            outcome::Verdict::BURY => Verdict::Bury,
-            outcome::Verdict::FAILED => Verdict::Failed,
-            outcome::Verdict::EXCEPTION => Verdict::Exception,
-            // Verdicts of later minors read as a wish for another try.
-            _ => Verdict::Retry,
+        verdict: match outcome.verdict.read() {
+            Reading::Done => Verdict::Done,
+            Reading::Retry => Verdict::Retry,
+            Reading::Bury => Verdict::Bury,
+            Reading::Failed => Verdict::Failed,
+            Reading::Exception => Verdict::Exception,
         },
         delay: delay.map(std::time::Duration::from_millis),
         priority: outcome.priority.try_into().ok(),

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use asynccall_abi::outcome::{DELAY_BY_POLICY, Outcome, PRIORITY_KEEP, Verdict};
+use asynccall_abi::outcome::{DELAY_BY_POLICY, Outcome, PRIORITY_KEEP, Reading};
 use asynccall_client::{
     payload::{self, Flag, Format, Limits, RetryFields},
     protocol::JobId,
@@ -186,15 +186,16 @@ fn delete_before_running(lane: &Lane, id: JobId, started_ns: u64) -> bool {
 }
 
 fn failure(outcome: &Outcome) -> Option<Failure> {
-    match outcome.verdict {
-        Verdict::DONE => None,
-        Verdict::BURY => Some(Failure::Bury),
-        Verdict::FAILED => Some(Failure::Failed),
-        Verdict::EXCEPTION => Some(Failure::Exception),
-        // Verdicts of later minors read as a wish for another try.
-        _ if outcome.delay_ms == DELAY_BY_POLICY => Some(Failure::Retry(None)),
-        _ => Some(Failure::Retry(Some(Duration::from_millis(outcome.delay_ms)))),
-    }
+    Some(match outcome.verdict.read() {
+        Reading::Done => return None,
+        Reading::Retry => {
+            let asked = (outcome.delay_ms != DELAY_BY_POLICY).then_some(outcome.delay_ms);
+            Failure::Retry(asked.map(Duration::from_millis))
+        }
+        Reading::Bury => Failure::Bury,
+        Reading::Failed => Failure::Failed,
+        Reading::Exception => Failure::Exception,
+    })
 }
 
 fn decide(

@@ -25,6 +25,32 @@ impl Verdict {
     /// The handler gave no answer: it panicked, or raised an exception in its own
     /// language. The host's retry policy decides.
     pub const EXCEPTION: Verdict = Verdict(4);
+
+    /// The verdict as a host of this minor reads it: one of a later minor is a wish for another try.
+    pub const fn read(self) -> Reading {
+        match self {
+            Verdict::DONE => Reading::Done,
+            Verdict::BURY => Reading::Bury,
+            Verdict::FAILED => Reading::Failed,
+            Verdict::EXCEPTION => Reading::Exception,
+            _ => Reading::Retry,
+        }
+    }
+}
+
+/// What a [`Verdict`] means to a host. It stays on its side of the border, and so has no layout to keep.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// [`Verdict::DONE`].
+    Done,
+    /// [`Verdict::RETRY`], and whatever is not known.
+    Retry,
+    /// [`Verdict::BURY`].
+    Bury,
+    /// [`Verdict::FAILED`].
+    Failed,
+    /// [`Verdict::EXCEPTION`].
+    Exception,
 }
 
 /// [`Outcome::delay_ms`]: the host chooses the delay.
