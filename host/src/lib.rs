@@ -17,6 +17,7 @@
 //! - [`scaffold`]: the crate of a new plugin,
 //! - [`trial`]: a handler in a child of whoever tries it,
 //! - [`control`]: how commands talk to a running master,
+//! - [`draft`]: what is made beside its place before it takes it,
 //! - [`title`]: what `ps` shows of a process,
 //! - [`observe`]: log lines and status.
 
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod control;
+mod draft;
 pub mod exit;
 pub mod ipc;
 mod isolation;

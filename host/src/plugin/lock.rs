@@ -21,10 +21,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::plugin::{
-    PluginError, PluginErrors, PluginInfo, Warning,
-    error::file_name,
-    vet::{self, Policy},
+use crate::{
+    draft,
+    plugin::{
+        PluginError, PluginErrors, PluginInfo, Warning,
+        error::file_name,
+        vet::{self, Policy},
+    },
 };
 pub use error::LockError;
 
@@ -201,11 +204,11 @@ impl Lock {
         let text = self.text().map_err(failed)?;
         // A link stays one: what it leads to is replaced.
         let target = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
-        let temporary = target.with_file_name(format!(".{}.{}", file_name(&target), std::process::id()));
-        let written = write_new(&temporary, &text).and_then(|()| fs::rename(&temporary, &target));
+        let draft = draft::beside(&target);
+        let written = write_new(&draft, &text).and_then(|()| fs::rename(&draft, &target));
         if written.is_err() {
             // It may never have been made.
-            let _ = fs::remove_file(&temporary);
+            let _ = fs::remove_file(&draft);
         }
         written.map_err(failed)
     }

@@ -254,7 +254,7 @@ mod tests {
         });
         assert_watches(&places, &dir, &[""]);
         assert!(places.concern(&dir.join("plugins.lock")));
-        assert!(!places.concern(&dir.join(".plugins.lock.4711")));
+        assert!(!places.concern(&dir.join(".plugins.lock.4711.asynccall-draft")));
         assert!(!places.concern(&dir.join("host.toml")));
     }
 

@@ -6,12 +6,12 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process,
 };
 
 use thiserror::Error;
 
 use super::File;
+use crate::draft;
 
 /// Why the directory was not made.
 #[derive(Debug, Error)]
@@ -52,7 +52,7 @@ pub fn place(parent: &Path, name: &str, files: &[File]) -> Result<(), NotPlaced>
     if is_occupied(&place) {
         return Err(NotPlaced::Occupied { path: place });
     }
-    let draft = parent.join(format!(".{name}.{}", process::id()));
+    let draft = draft::beside(&place);
     fs::create_dir(&draft).map_err(io_error(&place))?;
     let draft = Draft(draft);
     for file in files {
