@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::{BufRead, BufReader},
     process::Stdio,
 };
@@ -138,6 +139,36 @@ fn the_process_of_a_handler_does_not_outlive_the_command() {
     command.kill().expect("it is ours");
     command.wait().expect("it is ours");
     processes::wait_until_gone(child);
+}
+
+#[test]
+fn programs_that_a_handler_has_started_end_with_a_trial_that_is_killed() {
+    let host = Host::unconnected();
+    let pids = host.path("pids");
+    // One that the handler waits for, in a group of its own, and one in a session of its own, whose parent is gone.
+    let script = format!(
+        "(setsid sleep 600 & echo $! >>{0}); echo $$ >>{0}; exec sleep 600",
+        pids.display()
+    );
+    let config = format!("[handler.exec]\ncommand = [\"sh\", \"-c\", {script:?}]\nmode = \"oneshot\"\n");
+    let config = host.directory().write("host.toml", config);
+    let file = plugin("exec");
+    let words = [
+        "plugin",
+        "run",
+        file.to_str().expect("a path"),
+        "--timeout=1",
+        "-c",
+        config.to_str().expect("a path"),
+    ];
+    insta::assert_snapshot!(told(&host.run_bare(&words)), @"
+    exit 13
+    error: handler `exec` gave no answer within 1s at job 1
+    ");
+    let pids = fs::read_to_string(pids).expect("the programs were started");
+    let pids: Vec<u32> = pids.lines().map(|pid| pid.parse().expect("a number")).collect();
+    assert_eq!(pids.len(), 2, "{pids:?}");
+    pids.into_iter().for_each(processes::wait_until_gone);
 }
 
 #[test]

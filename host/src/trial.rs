@@ -15,6 +15,7 @@
 //! is; every line that the child writes is one [`Said`].
 
 mod child;
+mod family;
 mod process;
 
 use std::{fmt, time::Duration};

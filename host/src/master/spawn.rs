@@ -50,6 +50,7 @@ pub(crate) fn spawn_trial(inherited: &[BorrowedFd<'_>]) -> io::Result<(Child, Un
     let mut command = of_this_binary("trial");
     command.stdout(io::stderr().as_fd().try_clone_to_owned()?);
     follow_to_the_end(&mut command);
+    keep_below(&mut command);
     start_linked(command, inherited)
 }
 
@@ -95,6 +96,13 @@ fn follow_to_the_end(command: &mut Command) {
     let follow = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
     // SAFETY: between fork and exec the closure calls nothing but prctl, and allocates nothing.
     unsafe { command.pre_exec(follow) };
+}
+
+/// Has what a child's programs leave behind become the child's own, so that it can be found below it.
+fn keep_below(command: &mut Command) {
+    let adopt = || Ok(prctl::set_child_subreaper(true)?);
+    // SAFETY: between fork and exec the closure calls nothing but prctl, and allocates nothing.
+    unsafe { command.pre_exec(adopt) };
 }
 
 /// Lets a child inherit descriptors that are open when it is spawned, and no signal that this process holds.

@@ -15,7 +15,7 @@ use std::{
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
-use super::{Said, Setup};
+use super::{Said, Setup, family};
 use crate::{exit::Exit, ipc::encode, master::spawn::spawn_trial, plugin::registry::Catalog};
 
 /// How long a child may take to end once it has closed its link, or has done all that it was to do.
@@ -23,7 +23,8 @@ const LEAVING: Duration = Duration::from_secs(10);
 /// How often a child that is about to end is looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// A child that tries a handler. It does not outlive this value, nor the thread that started it.
+/// A child that tries a handler. It does not outlive this value, nor the thread that started it; and where this value
+/// kills it, nor does any program that it has started.
 #[derive(Debug)]
 pub struct Trial {
     child: Child,
@@ -210,9 +211,7 @@ impl Trial {
     }
 
     fn kill(&mut self) {
-        // Nothing to do about one that cannot be killed: it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        family::kill_all(&mut self.child);
     }
 }
 
