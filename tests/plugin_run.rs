@@ -172,6 +172,23 @@ fn programs_that_a_handler_has_started_end_with_a_trial_that_is_killed() {
 }
 
 #[test]
+fn a_file_that_is_asked_for_like_a_name_is_told_by_its_path() {
+    let host = Host::unconnected();
+    host.directory().copy(&plugin("echo"));
+    let directory = host.directory().root().to_owned();
+    let host = host.working_directory(directory);
+    let texts = ["echo", "libecho"].map(|name| told(&host.run_bare(&["plugin", "run", name])));
+    insta::assert_snapshot!(texts.join("\n"), @"
+    exit 66
+    error: cannot find plugin `echo`: there are no directories to search
+      hint: that is a name to look up; the file in the working directory is `./libecho.so`
+    exit 66
+    error: cannot find plugin `libecho`: there are no directories to search
+      hint: that is a name to look up; the file in the working directory is `./libecho.so`
+    ");
+}
+
+#[test]
 fn several_runs_are_counted_and_timed() {
     let host = Host::unconnected();
     let marker = host.directory().write("marker", "");

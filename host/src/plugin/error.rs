@@ -35,6 +35,8 @@ pub enum PluginError {
         name: String,
         /// The directories that were tried, in order.
         dirs: Vec<PathBuf>,
+        /// What the working directory has of that name, or of the file's.
+        here: Option<PathBuf>,
         /// The most similar name that the directories do have.
         nearest: Option<String>,
     },
@@ -226,6 +228,10 @@ impl PluginError {
     pub fn hint(&self) -> Option<String> {
         match self {
             PluginError::Nothing { .. } => Some("name one with `--plugin ./libmailer.so`".to_owned()),
+            PluginError::NotFound { here: Some(file), .. } => Some(format!(
+                "that is a name to look up; the file in the working directory is `{}`",
+                file.display()
+            )),
             PluginError::NotFound {
                 nearest: Some(name), ..
             } => Some(format!("did you mean `{name}`?")),

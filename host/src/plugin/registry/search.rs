@@ -110,6 +110,10 @@ fn by_name(name: &str, dirs: &[PathBuf]) -> Result<PathBuf, PluginError> {
     Err(PluginError::NotFound {
         name: name.to_owned(),
         dirs: dirs.to_vec(),
+        here: [name, &file, &format!("{name}.so")]
+            .into_iter()
+            .map(|file| Path::new(".").join(file))
+            .find(|path| path.is_file()),
         nearest: nearest_name(name, dirs),
     })
 }
