@@ -3,8 +3,11 @@
 
 use std::{fs, io::Write, os::unix::net::UnixStream, process::Command};
 
+use nix::libc;
+
 use crate::support::{
-    Beanstalkd, Directory, Host, daemon::workers, eventually, have, installed::begin, plugin,
+    Beanstalkd, Daemon, Directory, Host, daemon::workers, eventually, have, installed::begin, plugin,
+    processes,
 };
 
 #[test]
@@ -185,4 +188,29 @@ fn a_pid_file_may_have_a_long_name_in_a_deep_directory() {
         .map(|entry| entry.expect("it is there").file_name())
         .collect();
     assert_eq!(left.len(), 1, "nothing but the state directory: {left:?}");
+}
+
+#[test]
+fn workers_push_nobody_aside_unless_the_operator_has_chosen_their_policy() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let policies = |daemon: &Daemon| {
+        let workers = daemon.workers().into_iter();
+        (
+            processes::policy(daemon.pid()),
+            workers.map(processes::policy).collect::<Vec<_>>(),
+        )
+    };
+    let daemon = Host::new(&queue).plugin("echo").tube("t").workers(2).start();
+    assert_eq!(policies(&daemon), (libc::SCHED_OTHER, vec![libc::SCHED_BATCH; 2]));
+    if !have("chrt", &["--version"], "Debian: util-linux") {
+        return;
+    }
+    let host = Host::new(&queue).plugin("echo").tube("t");
+    let run = host.command(&["run"]);
+    let mut command = Command::new("chrt");
+    command.args(["--idle", "0"]).arg(run.get_program());
+    command.args(run.get_args());
+    let mut daemon = host.spawn_as(command);
+    daemon.wait_until_serving();
+    assert_eq!(policies(&daemon), (libc::SCHED_IDLE, vec![libc::SCHED_IDLE]));
 }

@@ -55,6 +55,14 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
+/// The scheduling policy of a process (sched(7)), as its number in proc_pid_stat(5).
+pub(crate) fn policy(pid: u32) -> i32 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process exists");
+    let fields = text.rsplit_once(')').expect("a stat line").1;
+    let policy = fields.split_whitespace().nth(38).expect("the 41st field");
+    policy.parse().expect("a number")
+}
+
 /// User and system time that a process has used (proc_pid_stat(5)), in clock ticks of 10 ms.
 pub(crate) fn cpu_ticks(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process exists");
