@@ -63,10 +63,10 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     if !at_most_once {
         lane.running(id);
     }
-    shared.have_watched();
-    let job = LentJob::new(id, body, lane, &shared.tubes);
     lane.row().count_executed();
     shared.count_job();
+    shared.have_watched();
+    let job = LentJob::new(id, body, lane, &shared.tubes);
     let outcome = made.handler.execute(job.lend());
     lane.not_running();
     let claimed = match at_most_once {

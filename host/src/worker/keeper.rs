@@ -66,6 +66,8 @@ pub(super) struct Keeper {
     pub(super) lanes: Vec<Arc<Lane>>,
     /// By lane: the job that was asked to give up.
     pub(super) overruns: Vec<Option<Overrun>>,
+    /// How many jobs had begun when running jobs were looked at last.
+    pub(super) begun_at_look: u64,
     threads: Vec<JoinHandle<()>>,
     /// What the handlers do apart from jobs.
     pub(super) asides: Asides,
@@ -118,6 +120,7 @@ pub(super) fn run(
         memory_due: Instant::now(),
         shared,
         overruns: vec![None; lanes.len()],
+        begun_at_look: 0,
         lanes,
         threads,
         asides: Asides::new(first_row),

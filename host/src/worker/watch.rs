@@ -1,8 +1,8 @@
 //! Watching running jobs: fresh time to run before the old one ends, and an end for those that run too long.
 //!
 //! Short jobs pay nothing for it. A slot that begins a job wakes the keeper
-//! only if it sleeps; while jobs run, the keeper looks every [`LOOK`], and asks
-//! for a job's facts once it has run for [`LONG`]. What waits for the queue
+//! only if it sleeps; the keeper looks every [`LOOK`] while jobs run or have
+//! begun since its last look, and asks for a job's facts once it has run for [`LONG`]. What waits for the queue
 //! server is done by [errands](super::errand).
 //!
 //! ```text
@@ -51,7 +51,9 @@ impl Keeper {
         if !shared.watching.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let mut busy = false;
+        // Else a job that is shorter than the keeper's awakening would send it back to sleep, and the next one wake it again.
+        let begun = shared.executed.load(Ordering::Relaxed);
+        let mut busy = begun != std::mem::replace(&mut self.begun_at_look, begun);
         for index in 0..self.lanes.len() {
             let lane = self.lanes[index].clone();
             let activity = lane.row().activity();
