@@ -19,6 +19,7 @@ mod address;
 mod buffer;
 mod commands;
 mod error;
+mod gather;
 mod socket;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub(crate) use self::commands::JOB_LIMIT;
 pub(crate) use self::commands::put_result;
 pub use self::commands::{Job, Released, Reserve};
 pub use self::error::{ConnectionError, Doing, PutError};
+use self::gather::Gather;
 use self::socket::Socket;
 pub use self::socket::Waker;
 #[cfg(feature = "tokio")]
@@ -91,6 +93,9 @@ pub struct Connection {
     unsent: usize,
     /// The read time-out that the socket has now.
     read_timeout: Option<Duration>,
+    /// With how many bytes the socket ends a read now.
+    low_water: usize,
+    gather: Gather,
     broken: bool,
 }
 
@@ -126,6 +131,8 @@ impl Connection {
             outstanding: VecDeque::new(),
             unsent: 0,
             read_timeout,
+            low_water: 1,
+            gather: Gather::new(),
             broken: false,
         })
     }
@@ -305,6 +312,7 @@ impl Connection {
     fn read_head(&mut self, verb: Verb) -> Result<(ReplyHead, usize), ConnectionError> {
         let doing = Doing::AwaitingReply(verb);
         let mut transfer = Transfer::new(self.options.reply_timeout);
+        let mut gathers = self.is_pair() && self.gather.is_due();
         loop {
             let parsed = parse_head(self.input.unread(), self.options.body_limit)
                 .map_err(|source| ConnectionError::Protocol { doing, source })?;
@@ -321,13 +329,30 @@ impl Connection {
                 });
             }
             let wait = self.longest_wait();
-            self.limit_reads_to(wait)
+            let (low_water, patience) = match gathers {
+                true => (gather::BOTH, Some(gather::PATIENCE)),
+                false => (1, wait),
+            };
+            self.limit_reads_to(low_water, patience)
                 .map_err(|source| ConnectionError::Io { doing, source })?;
             let read = self.input.fill(needed, |room| self.socket.read(room));
-            if read.map_err(|source| failed(doing, wait, source))? == 0 {
-                return Err(ConnectionError::Closed { doing });
+            match read.map_err(|source| failed(doing, wait, source)) {
+                Ok(0) => return Err(ConnectionError::Closed { doing }),
+                Err(ConnectionError::TimedOut { .. }) if gathers => self.gather.was_in_vain(),
+                Ok(_) if gathers => self.gather.worked(),
+                Ok(_) => {}
+                Err(error) => return Err(error),
             }
+            gathers = false;
         }
+    }
+
+    /// Whether the next replies are a delete's and, behind it, a reserve's, and nothing of them has come.
+    fn is_pair(&self) -> bool {
+        let verb = |at: usize| self.outstanding.get(at).map(|outstanding| outstanding.verb);
+        self.input.unread().is_empty()
+            && verb(0) == Some(Verb::Delete)
+            && verb(1) == Some(Verb::ReserveWithTimeout)
     }
 
     /// The longest wait of all outstanding replies.
@@ -340,7 +365,11 @@ impl Connection {
             .try_fold(Duration::ZERO, |longest, next| Some(longest.max(next.wait?)))
     }
 
-    fn limit_reads_to(&mut self, wait: Option<Duration>) -> std::io::Result<()> {
+    fn limit_reads_to(&mut self, low_water: usize, wait: Option<Duration>) -> std::io::Result<()> {
+        if self.low_water != low_water {
+            self.socket.set_low_water(low_water)?;
+            self.low_water = low_water;
+        }
         if self.read_timeout != wait {
             self.socket.set_read_timeout(wait)?;
             self.read_timeout = wait;

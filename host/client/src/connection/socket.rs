@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use nix::{libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use socket2::{Domain, SockAddr, SockRef, TcpKeepalive, Type};
 
 use super::Options;
@@ -22,6 +23,15 @@ const PROBES: u32 = 3;
 const IDLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32_767));
 /// The shortest time-out: for the system zero means no time-out at all.
 const SHORTEST: Duration = Duration::from_millis(1);
+
+sockopt_impl!(
+    /// `SO_RCVLOWAT` of socket(7).
+    ReceiveLowWater,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_RCVLOWAT,
+    usize
+);
 
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -67,6 +77,15 @@ impl Socket {
             Stream::Tcp(stream) => stream.set_read_timeout(timeout),
             Stream::Unix(stream) => stream.set_read_timeout(timeout),
         }
+    }
+
+    /// Sets how many bytes have to be there before a read returns; less where the peer has ended.
+    pub(super) fn set_low_water(&self, bytes: usize) -> io::Result<()> {
+        let set = match &self.stream {
+            Stream::Tcp(stream) => setsockopt(stream, ReceiveLowWater, &bytes),
+            Stream::Unix(stream) => setsockopt(stream, ReceiveLowWater, &bytes),
+        };
+        set.map_err(io::Error::from)
     }
 
     pub(super) fn read(&self, room: &mut [u8]) -> io::Result<usize> {

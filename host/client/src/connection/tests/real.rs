@@ -279,3 +279,46 @@ fn a_broken_connection_gives_its_job_back_before_it_is_dropped() {
     });
     assert!(holder.is_broken());
 }
+
+/// Deletes a job and reserves the next in one write; the id of the next.
+fn next(connection: &mut Connection, id: JobId) -> Option<JobId> {
+    connection.queue(&Command::Delete(id));
+    connection.queue(&Command::ReserveWithTimeout { seconds: 1 });
+    assert_eq!(connection.receive().unwrap(), Reply::Deleted);
+    match connection.receive().unwrap() {
+        Reply::Reserved { id, .. } => Some(id),
+        Reply::TimedOut => None,
+        other => panic!("no answer to a reserve: {other:?}"),
+    }
+}
+
+#[test]
+fn the_answers_to_a_delete_and_a_reserve_are_read_together_where_jobs_are_waiting() {
+    for server in [Beanstalkd::on_tcp(&[]), Beanstalkd::on_unix(&[])] {
+        let Some(server) = server else { return };
+        let mut connection = server.connect();
+        for streak in 1..=2 {
+            let ids: Vec<_> = (0..300)
+                .map(|_| connection.put(0, 0, 60, b"{}").unwrap())
+                .collect();
+            let mut gathered = 0;
+            let mut id = reserved(&mut connection).0;
+            for expected in &ids[1..] {
+                id = next(&mut connection, id).unwrap();
+                assert_eq!(id, *expected);
+                gathered += usize::from(connection.low_water > 1);
+                if id.0 % 10 == 0 {
+                    // Its answer is shorter than what a pair waits for.
+                    assert!(connection.touch(id).unwrap());
+                    assert_eq!(connection.low_water, 1);
+                }
+            }
+            assert!(gathered > 0, "in streak {streak}");
+            assert_eq!(
+                next(&mut connection, id),
+                None,
+                "the delete is answered although no job comes"
+            );
+        }
+    }
+}
