@@ -52,6 +52,12 @@ pub(crate) fn plugin(name: &str) -> PathBuf {
     directory.join(library(name))
 }
 
+/// The library of one package alone, for whoever can do without the time that the others take to build.
+#[track_caller]
+pub(crate) fn built(package: &str, name: &str) -> PathBuf {
+    collect("plugins", &build(cargo(), &[package], &[])).join(library(name))
+}
+
 /// `echo`, built a second time from changed source: its tag is `other`.
 #[track_caller]
 pub(crate) fn other_echo() -> PathBuf {

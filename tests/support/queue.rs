@@ -22,7 +22,16 @@ pub(crate) struct Beanstalkd {
     child: Option<Child>,
     address: Address,
     listen: Vec<String>,
+    /// Whether it writes down its jobs, in its directory.
+    keeps_jobs: bool,
     directory: Directory,
+}
+
+/// What a server listens on.
+#[derive(Clone, Copy)]
+pub(crate) enum Listen {
+    Tcp,
+    Unix,
 }
 
 /// What `stats-job` says.
@@ -43,8 +52,32 @@ impl Beanstalkd {
     /// A server on a free loopback port; `None`, said aloud, where there is no beanstalkd.
     #[track_caller]
     pub(crate) fn start() -> Option<Beanstalkd> {
+        Beanstalkd::start_on(Listen::Tcp, true)
+    }
+
+    /// A server on a Unix socket.
+    #[track_caller]
+    pub(crate) fn start_on_unix() -> Option<Beanstalkd> {
+        Beanstalkd::start_on(Listen::Unix, true)
+    }
+
+    /// A server that has forgotten its jobs when it ends, and is the faster for it.
+    #[track_caller]
+    pub(crate) fn start_in_memory(listen: Listen) -> Option<Beanstalkd> {
+        Beanstalkd::start_on(listen, false)
+    }
+
+    #[track_caller]
+    fn start_on(listen: Listen, keeps_jobs: bool) -> Option<Beanstalkd> {
         if !installed() {
             return None;
+        }
+        if let Listen::Unix = listen {
+            let directory = Directory::new();
+            let address = Address::Unix(directory.path("queue.sock"));
+            let listen = vec!["-l".to_owned(), address.to_string()];
+            let server = Beanstalkd::launch(address, listen, keeps_jobs, directory);
+            return Some(server.expect("beanstalkd listens on a Unix socket"));
         }
         // Another process may take the port between our look and the server's bind: then this one
         // ends, and the next port is tried.
@@ -53,29 +86,22 @@ impl Beanstalkd {
             let listen = ["-l", "127.0.0.1", "-p"].map(str::to_owned).into_iter();
             let listen = listen.chain([port.to_string()]).collect();
             let address = Address::from_host_and_port("127.0.0.1", port).expect("an address");
-            Beanstalkd::launch(address, listen, Directory::new())
+            Beanstalkd::launch(address, listen, keeps_jobs, Directory::new())
         });
         Some(server.expect("beanstalkd listens on one of 20 ports"))
     }
 
-    /// A server on a Unix socket.
-    #[track_caller]
-    pub(crate) fn start_on_unix() -> Option<Beanstalkd> {
-        if !installed() {
-            return None;
-        }
-        let directory = Directory::new();
-        let address = Address::Unix(directory.path("queue.sock"));
-        let listen = vec!["-l".to_owned(), address.to_string()];
-        let server = Beanstalkd::launch(address, listen, directory);
-        Some(server.expect("beanstalkd listens on a Unix socket"))
-    }
-
-    fn launch(address: Address, listen: Vec<String>, directory: Directory) -> Option<Beanstalkd> {
+    fn launch(
+        address: Address,
+        listen: Vec<String>,
+        keeps_jobs: bool,
+        directory: Directory,
+    ) -> Option<Beanstalkd> {
         let mut server = Beanstalkd {
             child: None,
             address,
             listen,
+            keeps_jobs,
             directory,
         };
         server.resume().then_some(server)
@@ -106,14 +132,13 @@ impl Beanstalkd {
     /// Starts the server, anew where it was halted; it has kept its jobs. `false` where its port is taken.
     #[track_caller]
     pub(crate) fn resume(&mut self) -> bool {
-        let child = Command::new("beanstalkd")
-            .args(&self.listen)
+        let mut command = Command::new("beanstalkd");
+        command.args(&self.listen).stderr(Stdio::null());
+        if self.keeps_jobs {
             // What was written outlives the process; that the disk has it is of no interest.
-            .args(["-F", "-b"])
-            .arg(self.directory.root())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("beanstalkd starts");
+            command.args(["-F", "-b"]).arg(self.directory.root());
+        }
+        let child = command.spawn().expect("beanstalkd starts");
         let pid = u64::from(child.id());
         let child = self.child.insert(child);
         let address = &self.address;

@@ -1,0 +1,290 @@
+//! How long a job takes to its handler, and its answer to the queue server: one at a time, and under load.
+//!
+//! Nothing is asked of the server meanwhile: whoever asks for a job until it is gone keeps a processor busy that the
+//! consumer would have. That a job is deleted is seen by a proxy in front of the server, which adds the same to everybody.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    process::{Child, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use asynccall_client::connection::Connection;
+use asynccall_host::ipc::row::monotonic_ns;
+
+use super::{Options, Tell};
+use crate::{
+    consumer::{self, Consumer},
+    drain, load,
+    support::{Beanstalkd, Daemon, Directory, Host, eventually, queue::Listen},
+    table::{Row, Target, quantile},
+};
+
+/// The jobs of a run with nothing else to do.
+const IDLE_JOBS: u64 = 1_000;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(2);
+/// How long a run under load is.
+const LOADED: Duration = Duration::from_secs(2);
+/// Under load, between two looks at how many jobs are due.
+const TURN: Duration = Duration::from_micros(500);
+/// The parts of all jobs that a figure is the most of.
+const PARTS: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
+
+/// The handler of whom the stamps are.
+#[derive(Clone, Copy)]
+enum Who {
+    Daemon,
+    Raw,
+}
+
+/// What is timed.
+#[derive(Clone, Copy)]
+enum Way {
+    /// From before a job's put to its handler.
+    ToHandler,
+    /// From its handler's answer until the server has answered its delete.
+    ToDeleted,
+}
+
+/// How jobs are put.
+#[derive(Clone, Copy)]
+enum Load {
+    OneByOne,
+    /// So many per second.
+    Rate(f64),
+}
+
+pub(super) fn rows(options: &Options, tell: Tell<'_>) {
+    let Some(queue) = Beanstalkd::start_in_memory(Listen::Tcp) else {
+        return;
+    };
+    let rate = half_load(&queue, options);
+    let cases = [
+        ("idle, 1 × 1".to_owned(), 1, Load::OneByOne),
+        ("idle, 1 × 4".to_owned(), 4, Load::OneByOne),
+        (format!("{rate:.0} jobs/s, 1 × 4"), 4, Load::Rate(rate)),
+    ];
+    for (case, slots, load) in cases {
+        for (what, way) in [
+            ("put to handler", Way::ToHandler),
+            ("answer to deleted", Way::ToDeleted),
+        ] {
+            let pairs: Vec<[Vec<f64>; 2]> = (0..options.rounds)
+                .map(|_| [Who::Daemon, Who::Raw].map(|who| measure(&queue, who, slots, load, way)))
+                .collect();
+            for (part, at) in PARTS {
+                let [ours, theirs] = [0, 1].map(|who| {
+                    pairs
+                        .iter()
+                        .map(|pair| quantile(&pair[who], at))
+                        .collect::<Vec<_>>()
+                });
+                let target = if part == "p50" {
+                    Target::AtMost(1.1)
+                } else {
+                    Target::None
+                };
+                let what = format!("{what}, {case}, {part}");
+                tell(Row::pairs(what, "µs", &ours, "raw client", &theirs, target));
+            }
+        }
+    }
+}
+
+/// Half of what the queue server can do where every job is put and taken, in jobs per second: of the raw client's drain and of
+/// puts in bulk.
+fn half_load(queue: &Beanstalkd, options: &Options) -> f64 {
+    let raw = Consumer::raw(4, "pair");
+    let drained = drain::drain(queue, &raw, options.jobs, 256).rate;
+    let tube = drain::tube(queue);
+    let begun = Instant::now();
+    load::put(queue, &tube, (0..options.jobs).map(|id| load::body(id, 256, "")));
+    let put = options.jobs as f64 / begun.elapsed().as_secs_f64();
+    load::clear(queue, &tube);
+    0.5 / (1.0 / put + 1.0 / drained)
+}
+
+/// What each job of a run took, in microseconds.
+fn measure(queue: &Beanstalkd, who: Who, slots: u32, load: Load, way: Way) -> Vec<f64> {
+    let tube = drain::tube(queue);
+    let directory = Directory::new();
+    let observer = Observer::before(queue);
+    let port = match way {
+        Way::ToHandler => queue.port(),
+        Way::ToDeleted => observer.port,
+    };
+    let mut consumer = Stamping::start(port, &tube, who, slots, &directory);
+    let mut client = queue.client();
+    client.use_tube(&load::name(&tube)).expect("the tube is used");
+    eventually("all reserves wait", || {
+        (drain::stat(&mut client, &tube, "current-waiting") == u64::from(slots)).then_some(())
+    });
+    let put = match load {
+        Load::OneByOne => one_by_one(&mut client),
+        Load::Rate(rate) => at_rate(&mut client, rate),
+    };
+    eventually("all jobs are done", || {
+        let left = ["current-jobs-ready", "current-jobs-reserved"];
+        let left = left.map(|key| drain::stat(&mut client, &tube, key));
+        (left == [0, 0]).then_some(())
+    });
+    let stamps = consumer.end(&directory);
+    let us = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
+    match way {
+        Way::ToHandler => put.iter().map(|(id, at)| us(*at, stamps[id][0])).collect(),
+        Way::ToDeleted => {
+            let deletes = observer.deletes.lock().expect("no panic");
+            deletes.iter().map(|(id, at)| us(stamps[id][1], *at)).collect()
+        }
+    }
+}
+
+/// Puts jobs with a pause after each: their ids, and when each was about to be put.
+fn one_by_one(client: &mut Connection) -> Vec<(u64, u64)> {
+    let put = |_| {
+        thread::sleep(PAUSE);
+        let at = monotonic_ns();
+        let id = client
+            .put(0, 0, 600, &load::body(0, 256, ""))
+            .expect("the job is put");
+        (id.0, at)
+    };
+    (0..IDLE_JOBS).map(put).collect()
+}
+
+/// Puts jobs as they come due; those of one turn go out together.
+fn at_rate(client: &mut Connection, rate: f64) -> Vec<(u64, u64)> {
+    let body = load::body(0, 256, "");
+    let begun = Instant::now();
+    let mut put = Vec::new();
+    while begun.elapsed() < LOADED {
+        thread::sleep(TURN);
+        let due = (begun.elapsed().as_secs_f64() * rate) as usize;
+        let at = monotonic_ns();
+        let ids = load::put_some(client, (put.len()..due).map(|_| body.clone()));
+        put.extend(ids.expect("the jobs are put").into_iter().map(|id| (id.0, at)));
+    }
+    put
+}
+
+/// A proxy in front of a queue server that notes when each job is deleted. It ends with the process.
+struct Observer {
+    port: u16,
+    deletes: Arc<Mutex<Vec<(u64, u64)>>>,
+}
+
+impl Observer {
+    fn before(queue: &Beanstalkd) -> Observer {
+        let server = queue.port();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let deletes = Arc::default();
+        let noted = Arc::clone(&deletes);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.expect("a connection");
+                let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
+                    return;
+                };
+                client.set_nodelay(true).expect("an option of TCP");
+                server.set_nodelay(true).expect("an option of TCP");
+                let clone = |socket: &TcpStream| socket.try_clone().expect("a descriptor");
+                let (back, noted) = ((clone(&server), clone(&client)), Arc::clone(&noted));
+                // A connection has one job at a time.
+                let job = Arc::new(AtomicU64::new(0));
+                let answered = Arc::clone(&job);
+                thread::spawn(move || pass(client, server, |bytes| note_delete(bytes, &job)));
+                thread::spawn(move || pass(back.0, back.1, |bytes| note_answer(bytes, &answered, &noted)));
+            }
+        });
+        Observer { port, deletes }
+    }
+}
+
+/// Notes which job is to be deleted: a delete is the first command of its write.
+fn note_delete(bytes: &[u8], job: &AtomicU64) {
+    if let Some(rest) = bytes.strip_prefix(b"delete ") {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+        let id = digits.fold(0, |id, digit| id * 10 + u64::from(digit - b'0'));
+        job.store(id, Ordering::Release);
+    }
+}
+
+/// Notes when that has happened: its answer is the first of what comes back.
+fn note_answer(bytes: &[u8], job: &AtomicU64, deletes: &Mutex<Vec<(u64, u64)>>) {
+    let at = monotonic_ns();
+    if bytes.starts_with(b"DELETED") {
+        deletes
+            .lock()
+            .expect("no panic")
+            .push((job.load(Ordering::Acquire), at));
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, note: impl Fn(&[u8])) {
+    let mut buffer = [0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        note(&buffer[..count]);
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// A consumer that notes when jobs came and were answered.
+enum Stamping {
+    Daemon(Box<Daemon>),
+    Raw(Child),
+}
+
+impl Stamping {
+    fn start(port: u16, tube: &str, who: Who, slots: u32, directory: &Directory) -> Stamping {
+        match who {
+            Who::Daemon => {
+                let config = format!("[handler.stopwatch]\nstamps = {:?}\n", directory.root());
+                let host = Host::unconnected().flag(format!("--port={port}"));
+                let host = consumer::with_stopwatch(host, 1, slots).config(&config);
+                Stamping::Daemon(Box::new(host.tube(tube).start()))
+            }
+            Who::Raw => {
+                let address = format!("127.0.0.1:{port}").parse().expect("an address");
+                let mut command = consumer::raw(&address, tube);
+                command.arg(format!("--connections={slots}"));
+                command.arg("--stamps").arg(directory.path("raw"));
+                Stamping::Raw(command.stdin(Stdio::piped()).spawn().expect("this program"))
+            }
+        }
+    }
+
+    /// Ends it, and reads what it noted: for each id, when it came and when it was answered.
+    fn end(&mut self, directory: &Directory) -> HashMap<u64, [u64; 2]> {
+        match self {
+            Stamping::Daemon(daemon) => {
+                daemon.stop();
+            }
+            Stamping::Raw(child) => {
+                drop(child.stdin.take());
+                child.wait().expect("it is our child");
+            }
+        }
+        let files = fs::read_dir(directory.root()).expect("a directory");
+        let texts = files.map(|file| fs::read_to_string(file.expect("a file").path()).expect("a text"));
+        let texts: Vec<String> = texts.collect();
+        let stamp = |line: &str| {
+            let mut numbers = line.split(' ').map(|word| word.parse().expect("a number"));
+            let mut next = || numbers.next().expect("three numbers");
+            (next(), [next(), next()])
+        };
+        texts.iter().flat_map(|text| text.lines()).map(stamp).collect()
+    }
+}
