@@ -218,8 +218,12 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
 
     fn key(&mut self, bytes: &[u8]) -> Written {
         self.within_limit(bytes.len())?;
+        if is_plain(bytes) {
+            self.quoted(bytes);
+            return Ok(());
+        }
         match std::str::from_utf8(bytes) {
-            Ok(text) => self.text(text),
+            Ok(text) => self.json(text),
             Err(_) => {
                 self.mark()?;
                 self.json(&format!("{BASE64_PREFIX}{}", BASE64.encode(bytes)));
@@ -230,8 +234,12 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
 
     fn string(&mut self, bytes: &[u8]) -> Written {
         self.within_limit(bytes.len())?;
+        if is_plain(bytes) {
+            self.quoted(bytes);
+            return Ok(());
+        }
         match std::str::from_utf8(bytes) {
-            Ok(text) => self.text(text),
+            Ok(text) => self.json(text),
             Err(_) => {
                 self.mark()?;
                 self.out.extend_from_slice(b"{\"__base64\":");
@@ -269,14 +277,10 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
         self.string(&[&case.class, b"::".as_slice(), &case.case].concat())
     }
 
-    /// Most texts have nothing to escape and are copied.
-    fn text(&mut self, text: &str) {
-        let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-        if !text.bytes().all(plain) {
-            return self.json(text);
-        }
+    /// A text that JSON has as it is.
+    fn quoted(&mut self, plain: &[u8]) {
         self.out.push(b'"');
-        self.out.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(plain);
         self.out.push(b'"');
     }
 
@@ -312,6 +316,14 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
         }
         Ok(())
     }
+}
+
+/// Whether these bytes are ASCII with nothing to escape, as most texts are.
+///
+/// Looks at all of them, whatever the first ones are: without a way out the compiler makes it a loop over many bytes at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    bytes.iter().fold(true, |all, &byte| all & plain(byte))
 }
 
 /// PHP's rule, also for keys like `"0"` that it takes for integers.
