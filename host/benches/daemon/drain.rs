@@ -83,6 +83,21 @@ pub(crate) fn drain_filled(queue: &Beanstalkd, consumer: &Consumer, tube: &str, 
     }
 }
 
+/// Drains of each consumer, in turn, and so many rounds of them.
+pub(crate) fn in_turn<const N: usize>(
+    rounds: usize,
+    consumers: [&Consumer; N],
+    mut drain: impl FnMut(&Consumer) -> Drained,
+) -> [Vec<Drained>; N] {
+    let mut runs = [const { Vec::new() }; N];
+    for _ in 0..rounds {
+        for (consumer, runs) in consumers.iter().zip(&mut runs) {
+            runs.push(drain(consumer));
+        }
+    }
+    runs
+}
+
 /// A tube that there was never before.
 pub(crate) fn tube(queue: &Beanstalkd) -> String {
     format!("t{}", queue.stat("total-connections"))

@@ -4,6 +4,8 @@ pub(crate) mod counts;
 mod drains;
 mod idle;
 mod latency;
+mod peers;
+mod php;
 mod producer;
 mod reload;
 mod scale;
@@ -47,6 +49,8 @@ const GROUPS: &[Group] = &[
     ("producer", producer::rows),
     ("scale", scale::rows),
     ("reload", reload::rows),
+    ("peers", peers::rows),
+    ("php", php::rows),
 ];
 
 /// The names of the groups.

@@ -3,14 +3,14 @@
 use super::{Options, Tell};
 use crate::{
     consumer::Consumer,
-    drain::{Drained, drain},
+    drain::{self, Drained, drain},
     process::Pinned,
     support::{Beanstalkd, queue::Listen},
     table::{Row, Target},
 };
 
 /// The size of a job's body, in bytes.
-const SIZE: usize = 256;
+pub(super) const SIZE: usize = 256;
 
 pub(super) fn rows(options: &Options, tell: Tell<'_>) {
     let Some(queue) = Beanstalkd::start_in_memory(Listen::Tcp) else {
@@ -94,20 +94,16 @@ fn in_turn<const N: usize>(
     options: &Options,
     consumers: [&Consumer; N],
 ) -> [Vec<Drained>; N] {
-    let mut runs = [const { Vec::new() }; N];
-    for _ in 0..options.rounds {
-        for (consumer, runs) in consumers.iter().zip(&mut runs) {
-            runs.push(drain(queue, consumer, options.jobs, SIZE));
-        }
-    }
-    runs
+    drain::in_turn(options.rounds, consumers, |consumer| {
+        drain(queue, consumer, options.jobs, SIZE)
+    })
 }
 
-fn rate(what: &str, ours: &[Drained], than: &str, theirs: &[Drained], target: Target) -> Row {
+pub(super) fn rate(what: &str, ours: &[Drained], than: &str, theirs: &[Drained], target: Target) -> Row {
     row(what, "jobs/s", |run| run.rate, [ours, theirs], than, target)
 }
 
-fn cpu(what: &str, ours: &[Drained], than: &str, theirs: &[Drained], target: Target) -> Row {
+pub(super) fn cpu(what: &str, ours: &[Drained], than: &str, theirs: &[Drained], target: Target) -> Row {
     row(what, "CPU µs/job", |run| run.cpu_us, [ours, theirs], than, target)
 }
 
