@@ -103,7 +103,7 @@ fn what_the_library_has_no_line_for_says_its_level_or_has_the_nearest_form() {
         &daemon,
         r#"ERROR crashed, death certificate: .* tube=t handler=echo .*"#,
     );
-    grep(&daemon, r#"BURY it took down 1 workers - \{"abort":true\}"#);
+    grep(&daemon, r#"BURY it took down 1 worker - \{"abort":true\}"#);
     queue.wait_for(poison, JobState::Buried);
     assert_eq!(daemon.stop(), Some(0));
     let log = daemon.log();

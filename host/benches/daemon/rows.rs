@@ -43,6 +43,7 @@ type Group = (&'static str, fn(&Options, Tell<'_>));
 
 const GROUPS: &[Group] = &[
     ("drain", drains::rows),
+    ("ahead", drains::ahead),
     ("counts", counts::rows),
     ("latency", latency::rows),
     ("idle", idle::rows),

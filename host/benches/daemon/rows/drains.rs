@@ -88,6 +88,19 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
     }
 }
 
+/// What a raw client wins that reads ahead, as the daemon does not.
+pub(super) fn ahead(options: &Options, tell: Tell<'_>) {
+    let Some(queue) = Beanstalkd::start_in_memory(Listen::Tcp) else {
+        return;
+    };
+    for connections in [1, 4] {
+        let ahead = Consumer::raw(connections, "ahead");
+        let [ahead, batch] = &in_turn(&queue, options, [&ahead, &Consumer::raw(4, "batch")]);
+        let what = format!("raw client with four jobs in flight on each of {connections} connections");
+        tell(rate(&what, ahead, "batch ceiling", batch, Target::None));
+    }
+}
+
 /// The drains of each, in turn, and as often as asked for.
 fn in_turn<const N: usize>(
     queue: &Beanstalkd,

@@ -307,7 +307,7 @@ fn the_answers_to_a_delete_and_a_reserve_are_read_together_where_jobs_are_waitin
                 id = next(&mut connection, id).unwrap();
                 assert_eq!(id, *expected);
                 gathered += usize::from(connection.low_water > 1);
-                if id.0 % 10 == 0 {
+                if id.0.is_multiple_of(10) {
                     // Its answer is shorter than what a pair waits for.
                     assert!(connection.touch(id).unwrap());
                     assert_eq!(connection.low_water, 1);
