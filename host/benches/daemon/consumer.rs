@@ -15,8 +15,11 @@ pub(crate) struct Consumer {
     pub(crate) name: String,
     /// How many reserves of it wait where there is nothing to do.
     pub(crate) waiting: usize,
-    start: Box<dyn Fn(&Beanstalkd, &str) -> Running>,
+    start: Box<Start>,
 }
+
+/// Starts it for a tube.
+type Start = dyn Fn(&Beanstalkd, &str) -> Running;
 
 /// A consumer at work; it ends when this is dropped.
 pub(crate) struct Running {
