@@ -54,6 +54,7 @@ pub(crate) fn plugin(name: &str) -> PathBuf {
 
 /// The library of one package alone, for whoever can do without the time that the others take to build.
 #[track_caller]
+#[allow(dead_code, reason = "the benchmark uses it")]
 pub(crate) fn built(package: &str, name: &str) -> PathBuf {
     collect("plugins", &build(cargo(), &[package], &[])).join(library(name))
 }

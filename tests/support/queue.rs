@@ -63,6 +63,7 @@ impl Beanstalkd {
 
     /// A server that has forgotten its jobs when it ends, and is the faster for it.
     #[track_caller]
+    #[allow(dead_code, reason = "the benchmark uses it")]
     pub(crate) fn start_in_memory(listen: Listen) -> Option<Beanstalkd> {
         Beanstalkd::start_on(listen, false)
     }
