@@ -64,8 +64,8 @@ const JOBS: u64 = 5_000;
 const WARM_UP: u64 = 200;
 /// What a few commands beside the jobs' own may add: the first and the last reserve, and the clock's of a waiting one.
 const SLACK: f64 = 0.02;
-/// How long idle workers are watched.
-const IDLE: Duration = Duration::from_secs(10);
+/// How long an idle worker is watched: so long that what its last job has left behind does not count.
+const IDLE: Duration = Duration::from_secs(20);
 
 pub(super) fn rows(_: &Options, tell: Tell<'_>) {
     let Some(queue) = Beanstalkd::start_in_memory(Listen::Tcp) else {
