@@ -338,8 +338,9 @@ impl Connection {
             let read = self.input.fill(needed, |room| self.socket.read(room));
             match read.map_err(|source| failed(doing, wait, source)) {
                 Ok(0) => return Err(ConnectionError::Closed { doing }),
-                Err(ConnectionError::TimedOut { .. }) if gathers => self.gather.was_in_vain(),
-                Ok(_) if gathers => self.gather.worked(),
+                Ok(count) if gathers && count >= gather::BOTH => self.gather.worked(),
+                // At the end of its patience the socket gives out what it has: the first reply, or nothing.
+                Ok(_) | Err(ConnectionError::TimedOut { .. }) if gathers => self.gather.was_in_vain(),
                 Ok(_) => {}
                 Err(error) => return Err(error),
             }

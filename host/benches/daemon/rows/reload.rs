@@ -27,7 +27,7 @@ const UNDISTURBED: Duration = Duration::from_secs(1);
 const BACK_FOR: Duration = Duration::from_millis(200);
 /// The part of the undisturbed rate that counts as being back: less than that is what it varies by.
 const BACK: f64 = 0.9;
-/// A slot reads the answer to its last delete with the one to the reserve behind it, at the latest after that one's timeout.
+/// How long the daemon may take to tell of the last jobs: a slot reads the answer to a delete a moment after it has come.
 const TELLING: Duration = Duration::from_secs(5);
 /// Between the looks for a first job.
 const GLANCE: Duration = Duration::from_millis(1);
