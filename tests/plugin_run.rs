@@ -141,6 +141,23 @@ fn the_process_of_a_handler_does_not_outlive_the_command() {
     processes::wait_until_gone(child);
 }
 
+/// The words that try a job with the handler `exec`, which starts that command for it, a list in TOML.
+#[track_caller]
+fn trying_exec(host: &Host, command: &str) -> [String; 5] {
+    let config = format!("[handler.exec]\ncommand = {command}\nmode = \"oneshot\"\n");
+    let config = host.directory().write("host.toml", config);
+    let file = plugin("exec");
+    let paths = [file, config].map(|path| path.to_str().expect("a path").to_owned());
+    let [file, config] = paths;
+    [
+        "plugin".to_owned(),
+        "run".to_owned(),
+        file,
+        "-c".to_owned(),
+        config,
+    ]
+}
+
 #[test]
 fn programs_that_a_handler_has_started_end_with_a_trial_that_is_killed() {
     let host = Host::unconnected();
@@ -150,17 +167,8 @@ fn programs_that_a_handler_has_started_end_with_a_trial_that_is_killed() {
         "(setsid sleep 600 & echo $! >>{0}); echo $$ >>{0}; exec sleep 600",
         pids.display()
     );
-    let config = format!("[handler.exec]\ncommand = [\"sh\", \"-c\", {script:?}]\nmode = \"oneshot\"\n");
-    let config = host.directory().write("host.toml", config);
-    let file = plugin("exec");
-    let words = [
-        "plugin",
-        "run",
-        file.to_str().expect("a path"),
-        "--timeout=1",
-        "-c",
-        config.to_str().expect("a path"),
-    ];
+    let words = trying_exec(&host, &format!("[\"sh\", \"-c\", {script:?}]"));
+    let words = [&words.each_ref().map(String::as_str)[..], &["--timeout=1"]].concat();
     insta::assert_snapshot!(told(&host.run_bare(&words)), @"
     exit 13
     error: handler `exec` gave no answer within 1s at job 1
@@ -287,18 +295,10 @@ fn tube_and_attempt_are_what_the_handler_is_told() {
     let script = host
         .directory()
         .write("job.sh", "echo \"\\\"$JOB_TUBE $JOB_ATTEMPT\\\"\"\n");
-    let config = format!("[handler.exec]\ncommand = [\"sh\", {script:?}]\nmode = \"oneshot\"\n");
-    let config = host.directory().write("host.toml", config);
-    let file = plugin("exec");
-    let words = [
-        "plugin",
-        "run",
-        file.to_str().expect("a path"),
-        "-c",
-        config.to_str().expect("a path"),
-    ];
+    let words = trying_exec(&host, &format!("[\"sh\", {script:?}]"));
+    let words = words.each_ref().map(String::as_str);
     let told = |more: &[&str]| {
-        let out = host.run_bare(&[&words, more].concat()).succeeded();
+        let out = host.run_bare(&[&words[..], more].concat()).succeeded();
         out.lines()
             .find(|line| line.starts_with("result "))
             .map(str::to_owned)
