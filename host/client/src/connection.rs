@@ -26,6 +26,7 @@ mod socket;
 pub(crate) mod tests;
 
 use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -252,6 +253,35 @@ impl Connection {
         Ok(reply)
     }
 
+    /// Whether the reply to the oldest command without one has come as a whole, so that [`Connection::receive`] does not
+    /// wait. Flushes first, and takes in what has come.
+    ///
+    /// For whoever waits for several connections at once: see [`Connection::readable_with_replies`]. How long a reply
+    /// may take is theirs to watch.
+    ///
+    /// # Errors
+    /// Those of [`Connection::receive`].
+    pub fn has_reply(&mut self) -> Result<bool, ConnectionError> {
+        self.flush()?;
+        let Some(verb) = self.outstanding.front().map(|oldest| oldest.verb) else {
+            return Err(ConnectionError::OutOfTurn { outstanding: 0 });
+        };
+        match self.take_in(verb) {
+            Ok(is_whole) => Ok(is_whole),
+            Err(error) => Err(self.break_with(error)),
+        }
+    }
+
+    /// A descriptor to wait on, for poll(2) and its like: readable as soon as anything of a reply has come, or the connection
+    /// has ended. To be asked for anew after every wait of the connection itself.
+    ///
+    /// # Errors
+    /// The system's, where it refuses the socket's option.
+    pub fn readable_with_replies(&mut self) -> std::io::Result<BorrowedFd<'_>> {
+        self.limit_reads_to(1, self.read_timeout)?;
+        Ok(self.socket.as_fd())
+    }
+
     /// Sends one command and receives its reply.
     ///
     /// # Errors
@@ -345,6 +375,34 @@ impl Connection {
                 Err(error) => return Err(error),
             }
             gathers = false;
+        }
+    }
+
+    /// Reads what has come; whether the input begins with a whole reply now.
+    fn take_in(&mut self, verb: Verb) -> Result<bool, ConnectionError> {
+        let doing = Doing::AwaitingReply(verb);
+        let mut may_hold_more = true;
+        loop {
+            let parsed = parse_head(self.input.unread(), self.options.body_limit)
+                .map_err(|source| ConnectionError::Protocol { doing, source })?;
+            let needed = match parsed {
+                Parsed::Complete { .. } => return Ok(true),
+                Parsed::Incomplete { needed } => needed,
+            };
+            if !may_hold_more {
+                return Ok(false);
+            }
+            let read = self.input.fill(needed, |room| {
+                let count = self.socket.read_now(room)?;
+                may_hold_more = count == room.len();
+                Ok(count)
+            });
+            match read {
+                Ok(0) => return Err(ConnectionError::Closed { doing }),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(false),
+                Err(source) => return Err(failed(doing, None, source)),
+            }
         }
     }
 

@@ -186,6 +186,14 @@ pub fn set_job(job: Option<JobIdentity>) {
     SUBJECT.with_borrow_mut(|current| *current = job.map(Subject::Job));
 }
 
+/// Marks this thread as one that works on nothing; the job that it worked on.
+pub fn take_job() -> Option<JobIdentity> {
+    match SUBJECT.take() {
+        Some(Subject::Job(job)) => Some(job),
+        _ => None,
+    }
+}
+
 /// Marks this thread as one on which that handler does something apart from jobs.
 pub fn set_handler(name: Arc<str>) {
     SUBJECT.with_borrow_mut(|current| *current = Some(Subject::Handler(name)));

@@ -42,6 +42,11 @@ pub(super) fn mark_thread(mark: &'static AtomicU32) {
     MARK.set(mark);
 }
 
+/// Says that this thread runs no slot any more.
+pub(super) fn unmark_thread() {
+    MARK.set(null());
+}
+
 /// Says that this thread runs a handler apart from jobs: it leaves its mark also where it ends the process by exit(3).
 pub(super) fn mark_thread_apart(mark: &'static AtomicU32) {
     mark_thread(mark);

@@ -22,7 +22,7 @@ use tracing::{error, warn};
 use super::{
     Shared,
     aside::Asides,
-    errand, fatal,
+    burst, errand, fatal,
     give_back::{Why, give_back},
     lane::Lane,
     slot,
@@ -69,6 +69,9 @@ pub(super) struct Keeper {
     /// How many jobs had begun when running jobs were looked at last.
     pub(super) begun_at_look: u64,
     threads: Vec<JoinHandle<()>>,
+    burst_thread: Option<JoinHandle<()>>,
+    /// What was seen of the burst that runs.
+    pub(super) burst: burst::Watch,
     /// What the handlers do apart from jobs.
     pub(super) asides: Asides,
     /// Where slots and errands ring.
@@ -111,6 +114,13 @@ pub(super) fn run(
             }
         }
     }
+    let burst_thread = match shared.burst.is_some().then(|| start_burst(&lanes, &shared)).transpose() {
+        Ok(thread) => thread,
+        Err(error) => {
+            error!(error = %error, "cannot start the thread that serves all slots");
+            return Exit::Internal;
+        }
+    };
     if link.send(&ToMaster::Ready).is_err() {
         return Exit::Internal;
     }
@@ -123,6 +133,8 @@ pub(super) fn run(
         begun_at_look: 0,
         lanes,
         threads,
+        burst_thread,
+        burst: burst::Watch::default(),
         asides: Asides::new(first_row),
         ears,
         retired: false,
@@ -145,15 +157,28 @@ pub(super) fn run(
 fn start(lane: Arc<Lane>, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = shared.clone();
     thread::Builder::new().name("slot".to_owned()).spawn(move || {
-        if catch_unwind(AssertUnwindSafe(|| slot::run(&lane))).is_err() {
-            // Our own fault: the worker dies, its jobs go back, the master replaces it.
-            error!("a slot panicked");
-            std::process::exit(Exit::Internal.code().into());
-        }
+        dying_of_panic(|| slot::run(&lane));
         // Said before the ring: whoever hears it may look before the thread is gone.
         lane.end();
         shared.ring();
     })
+}
+
+fn start_burst(lanes: &[Arc<Lane>], shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let (lanes, shared) = (lanes.to_vec(), shared.clone());
+    thread::Builder::new().name("burst".to_owned()).spawn(move || {
+        if let Some(burst) = &shared.burst {
+            dying_of_panic(|| burst.run(&lanes));
+        }
+    })
+}
+
+/// Our own fault: the worker dies, its jobs go back, the master replaces it.
+fn dying_of_panic(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        error!("a slot panicked");
+        std::process::exit(Exit::Internal.code().into());
+    }
 }
 
 impl Keeper {
@@ -174,7 +199,7 @@ impl Keeper {
             }
             let look = self.watch_jobs()?;
             let reserve = self.end_waiting_reserves()?;
-            let due = [look, reserve, self.limits_due_in()];
+            let due = [look, reserve, self.limits_due_in(), self.watch_burst()];
             if self.is_over() {
                 // The last slot has ended while we looked, and rings no more.
                 continue;
@@ -238,6 +263,10 @@ impl Keeper {
         let ended = ended.filter(|(lane, _)| lane.has_ended());
         // A slot that panics ends the process, so there is nothing to hear from them.
         ended.for_each(|(_, thread)| drop(thread.join()));
+        if let Some((thread, burst)) = self.burst_thread.filter(|_| all_ended).zip(self.shared.burst.as_ref()) {
+            burst.close();
+            drop(thread.join());
+        }
         all_ended
     }
 

@@ -18,7 +18,13 @@ use asynccall_client::{
     protocol::JobId,
 };
 
-use super::{Shared, errand::Errand, facts::Knowledge, put::Puts};
+use super::{
+    Shared,
+    burst::{Berth, Quarters},
+    errand::Errand,
+    facts::Knowledge,
+    put::Puts,
+};
 use crate::{
     ipc::row::{Pen, Row, State, monotonic_ns},
     policy,
@@ -74,6 +80,7 @@ pub(super) struct Lane {
     errand: Errand,
     /// What was put for the job in hand.
     puts: Puts,
+    quarters: Quarters,
 }
 
 impl Lane {
@@ -96,6 +103,7 @@ impl Lane {
             data: Mutex::default(),
             errand: Errand::default(),
             puts: Puts::default(),
+            quarters: Quarters::default(),
         }
     }
 
@@ -234,6 +242,16 @@ impl Lane {
     /// What was put for the job in hand.
     pub(super) fn puts(&self) -> &Puts {
         &self.puts
+    }
+
+    /// Where its own thread and the burst's hand its rounds to each other.
+    pub(super) fn quarters(&self) -> &Quarters {
+        &self.quarters
+    }
+
+    /// Its rounds, for its own thread.
+    pub(super) fn berth(&self) -> MutexGuard<'_, Berth> {
+        self.quarters.berth()
     }
 
     /// When the job in hand came, in nanoseconds of the shared clock.

@@ -52,6 +52,7 @@ use crate::{
 
 mod aside;
 mod breaker;
+mod burst;
 mod company;
 mod confine;
 mod errand;
@@ -66,10 +67,12 @@ mod keeper;
 mod lane;
 mod limits;
 mod metrics;
+mod pace;
 mod put;
 mod reach;
 mod reconnect;
 mod recover;
+mod round;
 mod settle;
 mod slot;
 mod suspicion;
@@ -77,6 +80,7 @@ mod tubes;
 mod watch;
 
 use breaker::Breaker;
+use burst::Burst;
 use handlers::Handlers;
 use limits::{Gauge, Limits};
 use reach::Reach;
@@ -106,6 +110,8 @@ struct Shared {
     /// What is said of failures that the pool's limits may have caused.
     hints: Hints,
     breaker: Breaker,
+    /// None in a worker of one slot.
+    burst: Option<Burst>,
     max_runtime: Duration,
     cancel_grace: Duration,
     /// How many jobs may be put for one; 0: none.
@@ -265,6 +271,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
     }
     let handlers =
         Handlers::create(&registry, &handlers, &handler_configs).map_err(|error| hints.with(error.full()))?;
+    let burst = (pool.slots > 1).then(Burst::new).transpose();
     let mut shared = Shared {
         reach,
         server: ServerMark::of(&pool.queue.to_string()),
@@ -286,6 +293,7 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         memory,
         hints,
         breaker: Breaker::new(pool.breaker, scoreboard, streak),
+        burst: burst.map_err(|error| format!("cannot create an epoll instance: {error}"))?,
         max_runtime: pool.max_runtime,
         cancel_grace: pool.cancel_grace,
         put_limit: pool.put_limit,

@@ -3,13 +3,15 @@
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use nix::{libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
+use nix::sys::socket::{MsgFlags, recv, setsockopt};
+use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, SockAddr, SockRef, TcpKeepalive, Type};
 
 use super::Options;
@@ -93,6 +95,18 @@ impl Socket {
             Stream::Tcp(stream) => (&mut &*stream).read(room),
             Stream::Unix(stream) => (&mut &*stream).read(room),
         })
+    }
+
+    /// Reads what is there, without waiting; `WouldBlock` where nothing is.
+    pub(super) fn read_now(&self, room: &mut [u8]) -> io::Result<usize> {
+        uninterrupted(|| Ok(recv(self.as_fd().as_raw_fd(), room, MsgFlags::MSG_DONTWAIT)?))
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
     }
 
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
