@@ -26,7 +26,7 @@ mod socket;
 pub(crate) mod tests;
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,8 @@ pub struct Connection {
     /// With how many bytes the socket ends a read now.
     low_water: usize,
     gather: Gather,
+    /// Whoever waits by the descriptor waits for two replies.
+    gathers: bool,
     broken: bool,
 }
 
@@ -134,6 +136,7 @@ impl Connection {
             read_timeout,
             low_water: 1,
             gather: Gather::new(),
+            gathers: false,
             broken: false,
         })
     }
@@ -256,8 +259,8 @@ impl Connection {
     /// Whether the reply to the oldest command without one has come as a whole, so that [`Connection::receive`] does not
     /// wait. Flushes first, and takes in what has come.
     ///
-    /// For whoever waits for several connections at once: see [`Connection::readable_with_replies`]. How long a reply
-    /// may take is theirs to watch.
+    /// For whoever waits for several connections at once: see [`Connection::wait_outside`]. How long a reply may take is
+    /// theirs to watch.
     ///
     /// # Errors
     /// Those of [`Connection::receive`].
@@ -272,14 +275,28 @@ impl Connection {
         }
     }
 
-    /// A descriptor to wait on, for poll(2) and its like: readable as soon as anything of a reply has come, or the connection
-    /// has ended. To be asked for anew after every wait of the connection itself.
+    /// To be called before the next replies are waited for by the connection's descriptor.
+    ///
+    /// It is readable once anything of a reply has come, or the connection has ended. Where it has worked before, the
+    /// replies to a delete and to a reserve behind it are to come together: it is readable once both have. When
+    /// the second lets itself be waited for, [`Connection::wait_no_longer`] has to be called.
     ///
     /// # Errors
-    /// The system's, where it refuses the socket's option.
-    pub fn readable_with_replies(&mut self) -> std::io::Result<BorrowedFd<'_>> {
-        self.limit_reads_to(1, self.read_timeout)?;
-        Ok(self.socket.as_fd())
+    /// Any error breaks the connection, which makes the descriptor readable.
+    pub fn wait_outside(&mut self) -> Result<(), ConnectionError> {
+        self.gathers = self.is_pair() && self.gather.is_due();
+        self.have_readable_with(if self.gathers { gather::BOTH } else { 1 })
+    }
+
+    /// Makes the descriptor readable with the first of two replies, if they were to come together.
+    ///
+    /// # Errors
+    /// As for [`Connection::wait_outside`].
+    pub fn wait_no_longer(&mut self) -> Result<(), ConnectionError> {
+        if std::mem::take(&mut self.gathers) {
+            self.gather.was_in_vain();
+        }
+        self.have_readable_with(1)
     }
 
     /// Sends one command and receives its reply.
@@ -342,7 +359,7 @@ impl Connection {
     fn read_head(&mut self, verb: Verb) -> Result<(ReplyHead, usize), ConnectionError> {
         let doing = Doing::AwaitingReply(verb);
         let mut transfer = Transfer::new(self.options.reply_timeout);
-        let mut gathers = self.is_pair() && self.gather.is_due();
+        self.gathers = self.is_pair() && self.gather.is_due();
         loop {
             let parsed = parse_head(self.input.unread(), self.options.body_limit)
                 .map_err(|source| ConnectionError::Protocol { doing, source })?;
@@ -359,23 +376,34 @@ impl Connection {
                 });
             }
             let wait = self.longest_wait();
-            let (low_water, patience) = match gathers {
+            let (low_water, patience) = match self.gathers {
                 true => (gather::BOTH, Some(gather::PATIENCE)),
                 false => (1, wait),
             };
             self.limit_reads_to(low_water, patience)
                 .map_err(|source| ConnectionError::Io { doing, source })?;
             let read = self.input.fill(needed, |room| self.socket.read(room));
+            let gathered = std::mem::take(&mut self.gathers);
             match read.map_err(|source| failed(doing, wait, source)) {
                 Ok(0) => return Err(ConnectionError::Closed { doing }),
-                Ok(count) if gathers && count >= gather::BOTH => self.gather.worked(),
+                Ok(count) if gathered => self.gather.came_with(count),
                 // At the end of its patience the socket gives out what it has: the first reply, or nothing.
-                Ok(_) | Err(ConnectionError::TimedOut { .. }) if gathers => self.gather.was_in_vain(),
+                Err(ConnectionError::TimedOut { .. }) if gathered => self.gather.was_in_vain(),
                 Ok(_) => {}
                 Err(error) => return Err(error),
             }
-            gathers = false;
         }
+    }
+
+    fn have_readable_with(&mut self, low_water: usize) -> Result<(), ConnectionError> {
+        if self.broken {
+            return Err(ConnectionError::Broken);
+        }
+        let limited = self.limit_reads_to(low_water, self.read_timeout);
+        limited.map_err(|source| {
+            let doing = Doing::Sending;
+            self.break_with(ConnectionError::Io { doing, source })
+        })
     }
 
     /// Reads what has come; whether the input begins with a whole reply now.
@@ -399,6 +427,7 @@ impl Connection {
             });
             match read {
                 Ok(0) => return Err(ConnectionError::Closed { doing }),
+                Ok(count) if std::mem::take(&mut self.gathers) => self.gather.came_with(count),
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(false),
                 Err(source) => return Err(failed(doing, None, source)),
@@ -443,6 +472,13 @@ impl Connection {
         // Shut now and not when dropped: the server readies the jobs of a closed connection at once.
         self.socket.shut();
         error
+    }
+}
+
+/// For poll(2) and its like: see [`Connection::wait_outside`].
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

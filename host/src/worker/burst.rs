@@ -30,7 +30,6 @@ use nix::{
 use tracing::{debug, warn};
 
 use super::{
-    facts::nanoseconds,
     keeper::Keeper,
     lane::Lane,
     pace::Pace,
@@ -141,10 +140,9 @@ impl Burst {
             return false;
         };
         let event = EpollEvent::new(EpollFlags::EPOLLIN, lane.row_index() as u64);
-        let added = connection
-            .readable_with_replies()
-            .and_then(|fd| Ok(self.epoll.add(fd, event)?));
-        if let Err(error) = added {
+        // An error is reported with the next reply.
+        let _reported = connection.wait_outside();
+        if let Err(error) = self.epoll.add(&*connection, event) {
             warn!(error = %error, "cannot wait for several connections at once");
             self.pace.stumble();
             return false;
@@ -158,15 +156,12 @@ impl Burst {
     }
 
     fn send_home(&self, lane: &Lane, berth: MutexGuard<'_, Berth>) {
-        if let Some(connection) = lane.connection().as_mut() {
-            let removed = connection
-                .readable_with_replies()
-                .and_then(|fd| Ok(self.epoll.delete(fd)?));
-            // It would be reported for ever otherwise, and is closed at home.
-            if let Err(error) = removed {
-                warn!(error = %error, "cannot leave a connection to its slot");
-                lane.give_up_connection();
-            }
+        if let Some(connection) = lane.connection().as_ref()
+            && let Err(error) = self.epoll.delete(connection)
+        {
+            // It would be reported for ever, and is closed at home.
+            warn!(error = %error, "cannot leave a connection to its slot");
+            lane.give_up_connection();
         }
         lane.quarters().guest.store(false, Ordering::Release);
         drop(berth);
@@ -272,6 +267,28 @@ impl Burst {
     }
 }
 
+impl Burst {
+    /// Looks after a guest whose answer lets itself be waited for. Called by the main thread.
+    fn help(&self, lane: &Lane) {
+        let activity = lane.row().activity();
+        let waited = Duration::from_nanos(monotonic_ns().saturating_sub(activity.since_ns));
+        if waited < LOOK || !matches!(activity.state, State::Settling | State::Idle) {
+            return;
+        }
+        let Some(berth) = lane.quarters().guest() else {
+            return;
+        };
+        if waited >= SILENCE {
+            self.send_home(lane, berth);
+        } else if activity.state == State::Settling
+            && let Some(connection) = lane.connection().as_mut()
+        {
+            // An error is reported with the next reply.
+            let _reported = connection.wait_no_longer();
+        }
+    }
+}
+
 /// Sleeps while the burst makes the slot's rounds, if there is one or had better be; the slot's rounds again.
 pub(super) fn board<'a>(lane: &'a Lane, mut berth: MutexGuard<'a, Berth>) -> MutexGuard<'a, Berth> {
     let Some(burst) = &lane.shared.burst else {
@@ -299,7 +316,6 @@ impl Berth {
 #[derive(Default)]
 pub(super) struct Watch {
     step: u64,
-    swept_ns: u64,
 }
 
 impl Keeper {
@@ -316,26 +332,9 @@ impl Keeper {
         if is_kept {
             burst.break_up(&self.lanes);
         }
-        let now = monotonic_ns();
-        if now.saturating_sub(self.burst.swept_ns) >= nanoseconds(SILENCE) {
-            self.burst.swept_ns = now;
-            self.send_home_the_silent(burst, now);
-        }
+        self.lanes.iter().for_each(|lane| burst.help(lane));
         let guests = self.lanes.iter().filter(|lane| lane.quarters().is_guest());
         // The one that is left comes home by itself, when its handler returns.
         (!is_kept || guests.count() > 1).then_some(LOOK)
-    }
-
-    fn send_home_the_silent(&self, burst: &Burst, now: u64) {
-        for lane in &self.lanes {
-            let activity = lane.row().activity();
-            let silent = now.saturating_sub(activity.since_ns) >= nanoseconds(SILENCE);
-            if silent
-                && activity.state != State::Running
-                && let Some(berth) = lane.quarters().guest()
-            {
-                burst.send_home(lane, berth);
-            }
-        }
     }
 }

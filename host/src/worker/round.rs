@@ -159,6 +159,12 @@ impl Round {
             Course::On => self.send(lane)?,
             Course::Over => Course::Over,
         };
+        if course == Course::On
+            && let Some(connection) = lane.connection().as_mut()
+        {
+            // An error is reported with the next reply.
+            let _reported = connection.wait_outside();
+        }
         Ok((course == Course::Over).then_some(course))
     }
 

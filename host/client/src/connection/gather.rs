@@ -42,8 +42,15 @@ impl Gather {
         is_due
     }
 
-    /// Both replies came in one piece.
-    pub(super) fn worked(&mut self) {
+    /// So many bytes came in one piece.
+    pub(super) fn came_with(&mut self, bytes: usize) {
+        match bytes >= BOTH {
+            true => self.worked(),
+            false => self.was_in_vain(),
+        }
+    }
+
+    fn worked(&mut self) {
         self.pause = (self.pause / 2).max(FIRST_PAUSE);
     }
 
