@@ -10,6 +10,7 @@ mod support;
 mod abi;
 mod breakers;
 mod broken_connections;
+mod burst;
 mod c_plugins;
 mod call;
 mod call_refused;

@@ -177,6 +177,8 @@ fn pump(way: Way, from: &TcpStream, to: &TcpStream, judged: Judged) {
         from.try_clone().expect("a socket"),
         to.try_clone().expect("a socket"),
     );
+    // What comes in several pieces goes on as it comes.
+    to.set_nodelay(true).expect("an option of TCP");
     thread::spawn(move || {
         let mut chunk = [0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut chunk) {

@@ -2,12 +2,12 @@
 
 use std::{
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Stdio},
 };
 
 use asynccall_client::{
     connection::{Address, Connection, Options},
-    protocol::{JobId, JobState},
+    protocol::{Body, Command, JobId, JobState, Reply},
     tube::{TubeName, crc32_name},
 };
 use nix::sys::signal::Signal;
@@ -133,7 +133,7 @@ impl Beanstalkd {
     /// Starts the server, anew where it was halted; it has kept its jobs. `false` where its port is taken.
     #[track_caller]
     pub(crate) fn resume(&mut self) -> bool {
-        let mut command = Command::new("beanstalkd");
+        let mut command = process::Command::new("beanstalkd");
         command.args(&self.listen).stderr(Stdio::null());
         if self.keeps_jobs {
             // What was written outlives the process; that the disk has it is of no interest.
@@ -203,15 +203,20 @@ impl Beanstalkd {
         tube: &str,
         bodies: impl IntoIterator<Item = B>,
     ) -> Vec<u64> {
+        const IN_ONE_WRITE: usize = 256;
         let mut client = self.client();
         client.use_tube(&name(tube)).expect("the tube is used");
-        let bodies = bodies.into_iter();
-        bodies
-            .map(|body| {
-                let put = client.put(PRIORITY, 0, 60, body.as_ref());
-                put.expect("the job is put").0
-            })
-            .collect()
+        let mut bodies = bodies.into_iter().peekable();
+        let mut ids = Vec::new();
+        while bodies.peek().is_some() {
+            let some = bodies.by_ref().take(IN_ONE_WRITE);
+            let count = some.map(|body| client.queue(&put(body.as_ref()))).count();
+            ids.extend((0..count).map(|_| match client.receive() {
+                Ok(Reply::Inserted(id)) => id.0,
+                other => panic!("the job is not put: {other:?}"),
+            }));
+        }
+        ids
     }
 
     /// A job as the server sees it; `None` once it is deleted.
@@ -297,6 +302,15 @@ impl Drop for Beanstalkd {
 #[track_caller]
 fn installed() -> bool {
     have("beanstalkd", &["-v"], "Debian: apt-get install beanstalkd")
+}
+
+fn put(body: &[u8]) -> Command<'_> {
+    Command::Put {
+        pri: PRIORITY,
+        delay: 0,
+        ttr: 60,
+        body: Body::new(body).expect("a body of ordinary size"),
+    }
 }
 
 /// A port that nobody listens on at this moment.

@@ -40,7 +40,7 @@ use crate::ipc::row::{State, monotonic_ns};
 /// A burst in which no answer has come for this long is over, in milliseconds.
 const LULL: u16 = 5;
 /// How often the main thread looks whether a handler keeps the others waiting.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(10);
 /// A guest whose answer has not come for this long is better off at home, where it is known how long to wait.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How many connections with answers are heard of at once.
@@ -175,12 +175,13 @@ impl Burst {
                 // The main thread looks after bursts while there are any.
                 lane.shared.ring();
             }
-            debug!("jobs are many and short: one thread serves all slots");
+            debug!("a burst of short jobs: one thread serves all slots");
             if let Err(error) = self.serve(lanes) {
                 warn!(error = %error, "cannot wait for several connections at once");
                 self.pace.stumble();
             }
             self.end(lanes);
+            debug!("the burst is over: each slot has its own thread again");
         }
     }
 
@@ -253,7 +254,7 @@ impl Burst {
     }
 
     /// Sends everybody home but the one whose handler keeps the others waiting.
-    fn break_up(&self, lanes: &[Arc<Lane>]) {
+    pub(super) fn break_up(&self, lanes: &[Arc<Lane>]) {
         {
             let _nobody_boards = self.phase();
             self.broken_up.store(true, Ordering::Release);
@@ -330,6 +331,7 @@ impl Keeper {
         let before = std::mem::replace(&mut self.burst.step, step);
         let is_kept = step == before && !step.is_multiple_of(2);
         if is_kept {
+            debug!("a job of the burst keeps the others waiting: each slot has its own thread again");
             burst.break_up(&self.lanes);
         }
         self.lanes.iter().for_each(|lane| burst.help(lane));

@@ -114,7 +114,12 @@ pub(super) fn run(
             }
         }
     }
-    let burst_thread = match shared.burst.is_some().then(|| start_burst(&lanes, &shared)).transpose() {
+    let burst_thread = match shared
+        .burst
+        .is_some()
+        .then(|| start_burst(&lanes, &shared))
+        .transpose()
+    {
         Ok(thread) => thread,
         Err(error) => {
             error!(error = %error, "cannot start the thread that serves all slots");
@@ -263,7 +268,11 @@ impl Keeper {
         let ended = ended.filter(|(lane, _)| lane.has_ended());
         // A slot that panics ends the process, so there is nothing to hear from them.
         ended.for_each(|(_, thread)| drop(thread.join()));
-        if let Some((thread, burst)) = self.burst_thread.filter(|_| all_ended).zip(self.shared.burst.as_ref()) {
+        if let Some((thread, burst)) = self
+            .burst_thread
+            .filter(|_| all_ended)
+            .zip(self.shared.burst.as_ref())
+        {
             burst.close();
             drop(thread.join());
         }
@@ -281,17 +290,17 @@ impl Keeper {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let mut ears = &self.ears;
-        let mut waited = vec![
-            PollFd::new(ears.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        ];
-        if listened_to {
-            waited.push(PollFd::new(self.link.socket().as_fd(), PollFlags::POLLIN));
-        }
+        let mut waited = [ears.as_fd(), signals.as_fd(), self.link.socket().as_fd()]
+            .map(|source| PollFd::new(source, PollFlags::POLLIN));
+        let waited = match listened_to {
+            true => &mut waited[..],
+            false => &mut waited[..2],
+        };
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             PollTimeout::try_from(due + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
         });
-        match poll(&mut waited, timeout) {
+        match poll(waited, timeout) {
+            Ok(0) => return Ok(()),
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -390,6 +399,10 @@ impl Keeper {
     pub(super) fn leave_now(&self, why: Why) -> io::Result<Exit> {
         self.go_quiet();
         self.lanes.iter().for_each(|lane| lane.cancel());
+        if let Some(burst) = &self.shared.burst {
+            // Nobody hears of a settlement late because of another's handler.
+            burst.break_up(&self.lanes);
+        }
         let deadline = Instant::now() + LAST_SETTLEMENTS;
         loop {
             for lane in &self.lanes {

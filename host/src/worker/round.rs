@@ -169,11 +169,7 @@ impl Round {
     }
 
     /// Takes the next answer for what it must be: the one about the last job, else the one to the reserve.
-    fn hear(
-        &mut self,
-        lane: &Lane,
-        reply: Result<Reply<'_>, ConnectionError>,
-    ) -> Result<Heard, Box<Lost>> {
+    fn hear(&mut self, lane: &Lane, reply: Result<Reply<'_>, ConnectionError>) -> Result<Heard, Box<Lost>> {
         if self.pending.is_none() {
             return Ok(receive_job(reply, &mut self.body)?);
         }
@@ -185,11 +181,7 @@ impl Round {
         Ok(Heard::Settled)
     }
 
-    fn conclude(
-        &mut self,
-        lane: &Lane,
-        reply: Result<Reply<'_>, ConnectionError>,
-    ) -> Result<(), Box<Lost>> {
+    fn conclude(&mut self, lane: &Lane, reply: Result<Reply<'_>, ConnectionError>) -> Result<(), Box<Lost>> {
         let Some(pending) = self.pending.take() else {
             return reply.map(drop).map_err(Into::into);
         };

@@ -78,11 +78,7 @@ pub(super) fn run(lane: &Lane) {
 }
 
 /// Connects, settles what an earlier connection left, and works until that is over.
-fn work(
-    lane: &Lane,
-    unsettled: &mut Option<Unsettled>,
-    again: bool,
-) -> Result<(), Box<Lost>> {
+fn work(lane: &Lane, unsettled: &mut Option<Unsettled>, again: bool) -> Result<(), Box<Lost>> {
     let shared = &lane.shared;
     let mut connection = connect(shared)?;
     if again {

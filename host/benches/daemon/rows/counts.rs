@@ -81,9 +81,9 @@ pub(super) fn rows(_: &Options, tell: Tell<'_>) {
             let sum: u64 = calls.iter().filter(of).map(|(_, count)| count).sum();
             sum as f64 / JOBS as f64
         };
-        let (writes, reads) = (per_job(WRITES), per_job(READS));
+        let (writes, reads, waits) = (per_job(WRITES), per_job(READS), per_job(WAITS));
         let all: u64 = calls.iter().map(|(_, count)| count).sum();
-        let others = all as f64 / JOBS as f64 - writes - reads;
+        let others = all as f64 / JOBS as f64 - writes - reads - waits;
         // What a worker tells its master is a write as well.
         tell(Row::alone(
             what("writes"),
@@ -97,6 +97,14 @@ pub(super) fn rows(_: &Options, tell: Tell<'_>) {
             &[reads],
             Target::AtMost(2.0 + SLACK),
         ));
+        // A worker of one slot waits by reading.
+        let waits_apart = f64::from(slots > 1);
+        tell(Row::alone(
+            what("waits for all slots at once"),
+            "per job",
+            &[waits],
+            Target::AtMost(waits_apart + SLACK),
+        ));
         tell(Row::alone(
             what("other system calls"),
             "per job",
@@ -104,13 +112,14 @@ pub(super) fn rows(_: &Options, tell: Tell<'_>) {
             Target::AtMost(SLACK),
         ));
     }
-    let allocations = allocations(&queue);
-    tell(Row::alone(
-        "the host's allocations",
-        "per job",
-        &[allocations],
-        Target::AtMost(SLACK),
-    ));
+    for slots in [1, 4] {
+        tell(Row::alone(
+            format!("the host's allocations, 1 × {slots}"),
+            "per job",
+            &[allocations(&queue, slots)],
+            Target::AtMost(SLACK),
+        ));
+    }
     let woken = idle_wake_ups(&queue);
     tell(Row::alone(
         "wake-ups of an idle worker",
@@ -122,8 +131,12 @@ pub(super) fn rows(_: &Options, tell: Tell<'_>) {
 
 const WRITES: &[&str] = &["write", "writev", "sendto", "sendmsg"];
 const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg"];
+const WAITS: &[&str] = &["epoll_wait", "epoll_pwait", "epoll_pwait2"];
 
-/// Every system call of a worker while it does [`JOBS`] jobs, and how often (strace(1)). `None`, said aloud, without it.
+/// Every system call of the threads that do jobs while they do [`JOBS`] of them, and how often (strace(1)). `None`, said
+/// aloud, without it.
+///
+/// The worker's main thread is left out: it looks after the others by the clock, whatever they do.
 fn system_calls(queue: &Beanstalkd, workers: u32, slots: u32) -> Option<Vec<(String, u64)>> {
     if !have("strace", &["-V"], "Debian: apt-get install strace") {
         return None;
@@ -132,23 +145,36 @@ fn system_calls(queue: &Beanstalkd, workers: u32, slots: u32) -> Option<Vec<(Str
     let daemon = consumer::daemon(queue, workers, slots).tube(&tube).start();
     done(queue, &tube, WARM_UP);
     let summary = daemon.host().path("strace");
+    let threads = working_threads(daemon.workers());
     let mut strace = Command::new("strace")
-        .args(["--follow-forks", "--summary-only", "--quiet=none", "--output"])
+        .args(["--summary-only", "--quiet=none", "--output"])
         .arg(&summary)
-        .args(daemon.workers().iter().map(|pid| format!("--attach={pid}")))
+        .args(threads.iter().map(|thread| format!("--attach={thread}")))
         .stderr(Stdio::piped())
         .spawn()
         .expect("strace starts");
     let stderr = strace.stderr.take().expect("it is piped");
-    let attached = BufReader::new(stderr).lines().map_while(Result::ok);
-    assert!(
-        attached.take(1).any(|line| line.contains("attached")),
+    let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let attached = lines.filter(|line| line.contains("attached"));
+    assert_eq!(
+        attached.take(threads.len()).count(),
+        threads.len(),
         "strace cannot attach"
     );
     done(queue, &tube, JOBS);
     processes::signal(strace.id(), Signal::SIGINT);
     strace.wait().expect("it is our child");
     Some(parse(&daemon.read("strace")))
+}
+
+/// The ids of all threads of these processes but their main threads.
+fn working_threads(pids: Vec<u32>) -> Vec<u32> {
+    let threads = |pid: u32| {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+        let ids = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+        ids.filter(move |id| *id != pid)
+    };
+    pids.into_iter().flat_map(threads).collect()
 }
 
 /// The calls of `strace -c`, whose lines are: time, seconds, microseconds per call, calls, errors or nothing, name.
@@ -178,10 +204,10 @@ fn done(queue: &Beanstalkd, tube: &str, count: u64) {
 }
 
 /// How often the host's own code allocates for a job. The plugin has an allocator of its own, and is not counted.
-fn allocations(queue: &Beanstalkd) -> f64 {
+fn allocations(queue: &Beanstalkd, slots: u32) -> f64 {
     let of = |jobs: u64| {
         let tube = drain::tube(queue);
-        let host = consumer::daemon(queue, 1, 1).binary(env::current_exe().expect("this program"));
+        let host = consumer::daemon(queue, 1, slots).binary(env::current_exe().expect("this program"));
         let file = host.path("allocations");
         // It has no other commands than those of its processes, so nobody asks it for its status.
         let mut daemon = host.variable(ALLOCATIONS, &file).tube(&tube).spawn();

@@ -1,9 +1,10 @@
 //! Does nothing with a payload that it has decoded. Where it is configured to, it notes when each job came and was
-//! answered, and writes that down when it is shut down. For benchmarks.
+//! answered, and writes that down when it is shut down. For benchmarks, and for tests of many short jobs.
 
 use std::{
     fs,
     path::PathBuf,
+    process,
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
@@ -39,6 +40,9 @@ struct Payload {
     /// It fails.
     #[serde(default)]
     fails: bool,
+    /// It ends the process by a signal.
+    #[serde(default)]
+    aborts: bool,
 }
 
 struct Stopwatch {
@@ -63,6 +67,9 @@ impl Handler for Stopwatch {
         if payload.sleep_ms > 0 {
             thread::sleep(Duration::from_millis(payload.sleep_ms));
         }
+        if payload.aborts {
+            process::abort();
+        }
         if payload.fails {
             return Err(Error::failed("the payload asked for it"));
         }
@@ -81,7 +88,7 @@ impl Handler for Stopwatch {
         let text: String = lines
             .map(|[id, came, answered]| format!("{id} {came} {answered}\n"))
             .collect();
-        let file = directory.join(std::process::id().to_string());
+        let file = directory.join(process::id().to_string());
         if let Err(error) = fs::write(&file, text) {
             error!("cannot write `{}`: {error}", file.display());
         }

@@ -1,7 +1,10 @@
 //! Against a real beanstalkd.
 
+use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, poll};
 
 use super::beanstalkd::{Beanstalkd, eventually};
 use crate::connection::{Address, Connection, ConnectionError, PutError, Released, Reserve};
@@ -325,4 +328,85 @@ fn the_answers_to_a_delete_and_a_reserve_are_read_together_where_jobs_are_waitin
             );
         }
     }
+}
+
+/// Waits for replies by the connection's descriptor; whether the oldest has come as a whole.
+fn outside(connection: &mut Connection) -> Result<bool, ConnectionError> {
+    let mut waited = [PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut waited, 10_000_u16).unwrap(), 1, "nothing comes");
+    connection.has_reply()
+}
+
+#[test]
+fn replies_can_be_waited_for_by_the_descriptor() {
+    for server in [Beanstalkd::on_tcp(&[]), Beanstalkd::on_unix(&[])] {
+        let Some(server) = server else { return };
+        let mut connection = server.connect();
+        assert!(matches!(
+            connection.has_reply(),
+            Err(ConnectionError::OutOfTurn { outstanding: 0 })
+        ));
+        connection.queue(&Command::ReserveWithTimeout { seconds: 600 });
+        assert!(!connection.has_reply().unwrap(), "there is no job");
+        let body = vec![b'x'; 60_000];
+        let id = server.connect().put(0, 0, 60, &body).unwrap();
+        connection.wait_outside().unwrap();
+        // In as many pieces as the server writes.
+        while !outside(&mut connection).unwrap() {}
+        assert_eq!(connection.receive().unwrap(), Reply::Reserved { id, body: &body });
+        drop(server);
+        connection.queue(&Command::Delete(id));
+        let closed = loop {
+            match outside(&mut connection) {
+                Ok(has_reply) => assert!(!has_reply),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(closed, ConnectionError::Closed { .. }), "{closed:?}");
+        assert!(connection.is_broken());
+    }
+}
+
+#[test]
+fn the_answers_to_a_delete_and_a_reserve_can_be_waited_for_together() {
+    let Some(server) = Beanstalkd::on_tcp(&[]) else {
+        return;
+    };
+    let mut connection = server.connect();
+    let mut producer = server.connect();
+    let mut ids = (0..200).map(|_| producer.put(0, 0, 60, b"{}").unwrap());
+    let first = ids.next().unwrap();
+    let last = ids.last().unwrap();
+    let mut id = reserved(&mut connection).0;
+    assert_eq!(id, first);
+    let mut together = 0;
+    let tell = |connection: &mut Connection, id| {
+        connection.queue(&Command::Delete(id));
+        connection.queue(&Command::ReserveWithTimeout { seconds: 600 });
+        connection.flush().unwrap();
+        connection.wait_outside().unwrap();
+    };
+    while id != last {
+        tell(&mut connection, id);
+        let waits_for_both = connection.low_water > 1;
+        while !outside(&mut connection).unwrap() {}
+        assert_eq!(connection.receive().unwrap(), Reply::Deleted);
+        let has_next = connection.has_reply().unwrap();
+        assert!(has_next || !waits_for_both, "one came without the other");
+        together += u32::from(waits_for_both);
+        while !has_next && !outside(&mut connection).unwrap() {}
+        id = match connection.receive().unwrap() {
+            Reply::Reserved { id, .. } => id,
+            other => panic!("no job: {other:?}"),
+        };
+    }
+    assert!(together > 0);
+    // No job is left: the answer to the delete comes alone, to whoever waits no longer for both.
+    tell(&mut connection, id);
+    assert!(connection.low_water > 1);
+    connection.wait_no_longer().unwrap();
+    assert!(outside(&mut connection).unwrap());
+    assert_eq!(connection.receive().unwrap(), Reply::Deleted);
+    assert!(!connection.has_reply().unwrap());
+    assert!(!connection.gather.is_due(), "it was in vain");
 }
