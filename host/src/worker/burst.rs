@@ -30,6 +30,7 @@ use nix::{
 use tracing::{debug, warn};
 
 use super::{
+    facts::nanoseconds,
     keeper::Keeper,
     lane::Lane,
     pace::Pace,
@@ -266,9 +267,7 @@ impl Burst {
             }
         }
     }
-}
 
-impl Burst {
     /// Looks after a guest whose answer lets itself be waited for. Called by the main thread.
     fn help(&self, lane: &Lane) {
         let activity = lane.row().activity();
@@ -317,6 +316,21 @@ impl Berth {
 #[derive(Default)]
 pub(super) struct Watch {
     step: u64,
+    /// When it saw that step first, in nanoseconds of the shared clock.
+    since_ns: u64,
+}
+
+impl Watch {
+    /// Whether a slot is served since long before now.
+    fn is_kept(&mut self, step: u64, now_ns: u64) -> bool {
+        if step != self.step {
+            *self = Watch {
+                step,
+                since_ns: now_ns,
+            };
+        }
+        !step.is_multiple_of(2) && now_ns.saturating_sub(self.since_ns) >= nanoseconds(LOOK)
+    }
 }
 
 impl Keeper {
@@ -327,16 +341,34 @@ impl Keeper {
         if *burst.phase() != Phase::Runs {
             return None;
         }
-        let step = burst.step.load(Ordering::Acquire);
-        let before = std::mem::replace(&mut self.burst.step, step);
-        let is_kept = step == before && !step.is_multiple_of(2);
+        let is_kept = self
+            .burst
+            .is_kept(burst.step.load(Ordering::Acquire), monotonic_ns());
         if is_kept {
             debug!("a job of the burst keeps the others waiting: each slot has its own thread again");
             burst.break_up(&self.lanes);
+        } else {
+            self.lanes.iter().for_each(|lane| burst.help(lane));
         }
-        self.lanes.iter().for_each(|lane| burst.help(lane));
         let guests = self.lanes.iter().filter(|lane| lane.quarters().is_guest());
         // The one that is left comes home by itself, when its handler returns.
         (!is_kept || guests.count() > 1).then_some(LOOK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_is_served_at_every_look_is_kept_only_where_it_is_for_the_same_job() {
+        let (mut watch, ms) = (Watch::default(), |ms: u64| ms * 1_000_000);
+        assert!(!watch.is_kept(1, ms(100)));
+        assert!(!watch.is_kept(1, ms(109)), "looks come as they come");
+        assert!(!watch.is_kept(3, ms(110)), "another job");
+        assert!(!watch.is_kept(4, ms(300)), "nobody is served");
+        assert!(!watch.is_kept(4, ms(400)));
+        assert!(!watch.is_kept(5, ms(500)));
+        assert!(watch.is_kept(5, ms(510)));
     }
 }

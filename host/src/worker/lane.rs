@@ -1,10 +1,12 @@
 //! A slot's lane: its connection, row and job, as its own thread and the worker's main thread share them.
 //!
-//! While a reserve waits, the slot holds the connection; while a handler runs,
-//! the connection is free for whoever asks about the job ([`super::facts`]) or
-//! gives it back. Who settles a job is decided once, in [`Lane::claim`].
+//! While a reserve waits, nobody but the slot, or the [burst](super::burst), uses the
+//! connection; while a handler runs, it is free for whoever asks about the job
+//! ([`super::facts`]) or gives it back. Who settles a job is decided once, in
+//! [`Lane::claim`].
 //!
-//! The connection's lock is held for as long as the queue server takes to
+//! The berth is held by whoever makes the slot's rounds, all the while, and taken
+//! first. The connection's lock is held for as long as the queue server takes to
 //! answer. Every other lock here is held for a moment, so it may be taken behind
 //! the connection's, never before it.
 

@@ -1,11 +1,13 @@
 //! A worker process: loads the plugins of its generation, runs its slots, leaves in order.
 //!
-//! Its main thread serves the link to the master; every slot is a thread of its
-//! own. In reading order:
+//! Its main thread serves the link to the master; every slot has a thread of its
+//! own, and all together have one for bursts of short jobs. In reading order:
 //!
 //! - this module: from the first message to the exit,
 //! - [`confine`]: what it gives up before it loads anything,
-//! - [`lane`], [`slot`]: what a slot shares with the main thread, and its loop,
+//! - [`lane`], [`slot`], [`round`]: what a slot shares with the main thread, its connections, and what it does on them
+//!   again and again,
+//! - [`burst`], [`pace`]: one thread for all slots while jobs are many and short, and when that is so,
 //! - [`handlers`]: which handler executes the jobs of which tube,
 //! - [`execute`]: one job, and what becomes of it,
 //! - [`settle`]: telling the queue server, once, and what follows from its answer,

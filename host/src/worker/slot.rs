@@ -6,7 +6,8 @@
 //!     └── any error of the connection; what was reserved on it comes back by itself
 //! ```
 //!
-//! What the slot shares with the worker's main thread is its [`Lane`].
+//! The lower row is made of [rounds](super::round), which the worker's [burst](super::burst) may make in its stead. What
+//! the slot shares with the worker's main thread is its [`Lane`].
 
 use std::{thread, time::Instant};
 

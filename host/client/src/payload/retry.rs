@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -194,9 +195,9 @@ fn numeric_prefix(bytes: &[u8]) -> &str {
 /// Never `false` where [`RetryFields::read`] would find [`Flag::True`]; where it is `true`, that has to be asked.
 #[must_use]
 pub fn may_ask_for_no_retry(body: &[u8]) -> bool {
-    let name = NO_RETRY.as_bytes();
-    let plainly = memmem::find_iter(body, name).any(|at| {
-        let after = body.get(at + name.len()..).unwrap_or_default();
+    static NAME: Sought = LazyLock::new(|| memmem::Finder::new(NO_RETRY));
+    let plainly = NAME.find_iter(body).any(|at| {
+        let after = body.get(at + NO_RETRY.len()..).unwrap_or_default();
         let Some(after) = after.strip_prefix(b"\"") else {
             return false;
         };
@@ -216,13 +217,14 @@ pub fn may_ask_for_no_retry(body: &[u8]) -> bool {
 
 /// Both formats can spell a letter of the name as an escape, though no known producer does.
 fn may_spell_the_name_with_escapes(body: &[u8]) -> bool {
-    let escape: &[u8] = if detect(body) == Format::Php {
-        b"S:7:"
-    } else {
-        b"\\u00"
-    };
-    memmem::find(body, escape).is_some()
+    static PHP: Sought = LazyLock::new(|| memmem::Finder::new("S:7:"));
+    static JSON: Sought = LazyLock::new(|| memmem::Finder::new("\\u00"));
+    let escape = if detect(body) == Format::Php { &PHP } else { &JSON };
+    escape.find(body).is_some()
 }
+
+/// Prepared once: that takes as long as to search a short body.
+type Sought = LazyLock<memmem::Finder<'static>>;
 
 /// The fields of a JSON document, whatever else it holds.
 struct JsonFields<'a>(RetryFields<'a>);
