@@ -22,11 +22,11 @@ fn flags_beat_the_environment_and_the_environment_beats_the_file() {
     let host = || Host::unconnected().plugin("echo");
     let file = "[[pool]]\ntubes = [\"file\"]\nworker_num = 2\nslots = 3\n";
     insta::assert_snapshot!(pools(&host()), @r"
-    pool default: tubes async_call_test, handler echo, 1 workers with 1 slots each
+    pool default: tubes async_call_test, handler echo, workers 1, slots of each 1
     ok
     ");
     insta::assert_snapshot!(pools(&host().config(file)), @r"
-    pool default: tubes file, handler echo, 2 workers with 3 slots each
+    pool default: tubes file, handler echo, workers 2, slots of each 3
     ok
     ");
     let host = host()
@@ -34,12 +34,12 @@ fn flags_beat_the_environment_and_the_environment_beats_the_file() {
         .variable("ASYNCCALL_TUBE", "env,other")
         .variable("ASYNCCALL_WORKER_NUM", "4");
     insta::assert_snapshot!(pools(&host), @r"
-    pool default: tubes env other, handler echo, 4 workers with 3 slots each
+    pool default: tubes env other, handler echo, workers 4, slots of each 3
     ok
     ");
     let host = host.tube("flag");
     insta::assert_snapshot!(pools(&host), @r"
-    pool default: tubes flag, handler echo, 4 workers with 3 slots each
+    pool default: tubes flag, handler echo, workers 4, slots of each 3
     ok
     ");
 }
@@ -71,7 +71,7 @@ fn a_file_may_use_the_names_of_the_php_library() {
     );
     let host = host.plugin("echo").config(&config);
     insta::assert_snapshot!(pools(&host), @r"
-    pool default: tubes mail, handler echo, 3 workers with 1 slots each
+    pool default: tubes mail, handler echo, workers 3, slots of each 1
     ok
     ");
 }
@@ -176,7 +176,7 @@ fn variables_that_kubernetes_injects_are_ignored_with_a_warning() {
     warning: `ASYNCCALL_PORT`: ignored: Kubernetes sets it for a service of this name; hint: `enableServiceLinks: false` in the pod keeps it away
     warning: `ASYNCCALL_PORT_11300_TCP_ADDR`: ignored: Kubernetes sets it for a service of this name
     warning: `ASYNCCALL_WORKERNUM`: ignored: no setting has this variable; hint: did you mean `ASYNCCALL_WORKER_NUM`?
-    pool default: tubes async_call_test, handler echo, 1 workers with 1 slots each
+    pool default: tubes async_call_test, handler echo, workers 1, slots of each 1
     ok
     ");
 }

@@ -125,7 +125,7 @@ pub fn check(flags: Flags) -> Result<String, Failure> {
     }
     for pool in &generation.config.pools {
         text.push_str(&format!(
-            "pool {}: tubes {}, {}, {} workers with {} slots each\n",
+            "pool {}: tubes {}, {}, workers {}, slots of each {}\n",
             pool.name,
             pool.tubes.join(" "),
             executors(&Assignment::of(pool, generation.handlers(&pool.name)).by_tube()),

@@ -25,6 +25,7 @@ use crate::{
 const BODY_KEPT: usize = 1024 * 1024;
 
 /// Whether the slot goes on with its connection.
+#[must_use]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Course {
     /// By telling and reserving.

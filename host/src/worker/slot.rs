@@ -129,7 +129,9 @@ fn serve(lane: &Lane) -> Result<(), Box<Lost>> {
     let mut berth = lane.berth();
     berth.round.begin();
     loop {
-        berth.round.send(lane)?;
+        if berth.round.send(lane)? == Course::Over {
+            return Ok(());
+        }
         berth = burst::board(lane, berth);
         let course = match berth.take_outcome() {
             Some(outcome) => outcome?,

@@ -45,15 +45,15 @@ fn every_sample_is_accepted() {
     for (name, pool) in [
         (
             "asynccall-host.toml",
-            "pool default: tubes async_call_test, handler mailer, 1 workers with 1 slots each",
+            "pool default: tubes async_call_test, handler mailer, workers 1, slots of each 1",
         ),
         (
             "minimal.toml",
-            "pool default: tubes mail, handler mailer, 1 workers with 1 slots each",
+            "pool default: tubes mail, handler mailer, workers 1, slots of each 1",
         ),
         (
             "php-names.toml",
-            "pool default: tubes async_call_test, handler mailer, 4 workers with 1 slots each",
+            "pool default: tubes async_call_test, handler mailer, workers 4, slots of each 1",
         ),
     ] {
         let said = check(&sample(name));
