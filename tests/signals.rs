@@ -7,7 +7,7 @@ use nix::{
 };
 use serde_json::json;
 
-use crate::support::{Beanstalkd, Daemon, Host, plugin, processes, queue::PRIORITY};
+use crate::support::{Beanstalkd, Daemon, Host, daemon::slots, plugin, processes, queue::PRIORITY};
 
 /// A daemon with a handler at work on a job that takes `sleep_ms`.
 #[track_caller]
@@ -65,6 +65,27 @@ fn a_job_that_outlives_the_grace_time_is_given_back() {
     assert_eq!(daemon.run(&["stop"]).succeeded(), format!("stopped pid {pid}\n"));
     assert_eq!(queue.wait_for(job, JobState::Ready).releases, 1);
     daemon.wait_for_line(&[&format!("job={job}"), "settled=release"]);
+}
+
+#[test]
+fn jobs_whose_handlers_give_up_at_once_when_the_grace_time_is_over_have_not_failed() {
+    const JOBS: usize = 32;
+    let Some(queue) = Beanstalkd::start() else { return };
+    let mut daemon = Host::new(&queue)
+        .plugin("echo")
+        .tube("t")
+        .flag(format!("--slots={JOBS}"))
+        .flag("--grace=0")
+        .start();
+    let jobs = queue.put_all("t", (0..JOBS).map(|_| r#"{"until_cancelled": true}"#));
+    daemon.wait_for_status("all run", |status| {
+        slots(status).filter(|slot| slot["state"] == "running").count() == JOBS
+    });
+    daemon.stop();
+    for job in jobs {
+        let given_back = queue.job(job).expect("it is not deleted");
+        assert_eq!((given_back.state, given_back.releases), (JobState::Ready, 1));
+    }
 }
 
 #[test]

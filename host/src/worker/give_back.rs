@@ -71,6 +71,8 @@ pub(super) fn give_back(lane: &Lane, why: Why) {
     if !deleted && !lane.claim(Settler::Keeper) {
         return;
     }
+    // Not before: a handler that gives up at once has not failed.
+    lane.cancel();
     let (id, started_ns) = (lane.job(), lane.row().activity().since_ns);
     log::set_job(Some(identify(lane, id)));
     // Whatever comes of it, its worker does not die of it: before the master looks.

@@ -398,7 +398,6 @@ impl Keeper {
     /// Gives back what runs and answers with the exit code of a worker that leaves at once.
     pub(super) fn leave_now(&self, why: Why) -> io::Result<Exit> {
         self.go_quiet();
-        self.lanes.iter().for_each(|lane| lane.cancel());
         if let Some(burst) = &self.shared.burst {
             // Nobody hears of a settlement late because of another's handler.
             burst.break_up(&self.lanes);
