@@ -11,7 +11,7 @@ use std::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -93,7 +93,7 @@ pub(super) struct Asides {
     /// The worker's first row: where they leave their mark.
     row: usize,
     ticks_have_begun: bool,
-    started: Vec<Arc<Aside>>,
+    started: Vec<(Arc<Aside>, JoinHandle<()>)>,
 }
 
 impl Asides {
@@ -120,8 +120,16 @@ impl Asides {
 
     /// Those that have not returned.
     pub(super) fn under_way(&self) -> impl Iterator<Item = &Aside> {
-        let all = self.started.iter().map(|aside| &**aside);
+        let all = self.started.iter().map(|(aside, _)| &**aside);
         all.filter(|aside| !aside.returned.load(Ordering::Acquire))
+    }
+
+    /// Waits for the threads, all of which have returned: none of them keeps a handler from being dropped.
+    pub(super) fn join(self) {
+        // A panic of ours ends with its thread, and was logged.
+        self.started
+            .into_iter()
+            .for_each(|(_, thread)| drop(thread.join()));
     }
 
     fn ticks(&self, made: &Made) -> bool {
@@ -151,7 +159,7 @@ impl Asides {
                 }
             });
         match started {
-            Ok(_) => self.started.push(aside),
+            Ok(thread) => self.started.push((aside, thread)),
             Err(error) => {
                 let (handler, what) = (&*made.name, what.name());
                 error!(handler, what, error = %error, "cannot start a thread");

@@ -261,22 +261,19 @@ impl Keeper {
             .all(|lane| lane.has_ended() || left_behind(lane))
     }
 
-    /// Waits for the threads of the slots that have ended. `false` where others are left behind, or a tick or a goodbye.
+    /// Waits for all threads. `false`, without waiting, where a slot is left behind, or a tick or a goodbye.
     fn join(self) -> bool {
-        let all_ended = self.has_none_left_behind() && self.asides.under_way().next().is_none();
-        let ended = self.lanes.iter().zip(self.threads);
-        let ended = ended.filter(|(lane, _)| lane.has_ended());
-        // A slot that panics ends the process, so there is nothing to hear from them.
-        ended.for_each(|(_, thread)| drop(thread.join()));
-        if let Some((thread, burst)) = self
-            .burst_thread
-            .filter(|_| all_ended)
-            .zip(self.shared.burst.as_ref())
-        {
-            burst.close();
-            drop(thread.join());
+        if !self.has_none_left_behind() || self.asides.under_way().next().is_some() {
+            return false;
         }
-        all_ended
+        if let Some(burst) = &self.shared.burst {
+            burst.close();
+        }
+        // A slot that panics ends the process, so there is nothing to hear from them.
+        let threads = self.threads.into_iter().chain(self.burst_thread);
+        threads.for_each(|thread| drop(thread.join()));
+        self.asides.join();
+        true
     }
 
     /// Whether every slot has ended.
