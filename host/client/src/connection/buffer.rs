@@ -4,6 +4,9 @@ use std::io;
 
 /// The first size, in bytes; an ordinary job and the reply before it fit.
 const FIRST_BYTES: usize = 8 * 1024;
+/// What a buffer that grows gets beside the reply that it grows for, in bytes: the replies that come with the next as large
+/// a one. Else each of those would be moved to the front and read in two pieces.
+const BESIDE_BYTES: usize = 4 * 1024;
 /// Up to this size, in bytes, the buffer takes an announced length at its word, and keeps the memory.
 pub(super) const KEPT_BYTES: usize = 256 * 1024;
 /// Above this size, in bytes, the memory is given back as soon as the reply is done with.
@@ -75,10 +78,11 @@ impl ReadBuffer {
             (self.start, self.end) = (0, self.end - self.start);
         }
         let size = self.bytes.len();
+        let wanted = needed.saturating_add(BESIDE_BYTES);
         if needed > size && size < KEPT_BYTES {
-            self.grow(needed.min(KEPT_BYTES));
+            self.grow(wanted.min(KEPT_BYTES));
         } else if needed > size && self.end == size {
-            self.grow(needed.min(size.saturating_mul(2)));
+            self.grow(wanted.min(size.saturating_mul(2)));
         }
     }
 
@@ -142,6 +146,23 @@ mod tests {
         buffer.take(RETURNED_BYTES + 1);
         arrive(&mut buffer, 10);
         assert_eq!(buffer.bytes.capacity(), KEPT_BYTES);
+    }
+
+    #[test]
+    fn large_replies_each_behind_a_small_one_come_in_one_read_and_are_not_moved() {
+        const LARGE: usize = 60_000;
+        let mut buffer = ReadBuffer::new();
+        arrive(&mut buffer, LARGE);
+        buffer.take(LARGE);
+        let memory = buffer.capacity();
+        for _ in 0..3 {
+            let whole = buffer.fill(10, |room| Ok(room.len().min(9 + LARGE)));
+            assert_eq!(whole.unwrap(), 9 + LARGE);
+            buffer.take(9);
+            assert_eq!(buffer.unread().len(), LARGE);
+            buffer.take(LARGE);
+        }
+        assert_eq!(buffer.capacity(), memory);
     }
 
     #[test]
