@@ -48,6 +48,10 @@ impl Hints {
 
     /// What to say of an error with this text; `None` where the pool's limits have nothing to do with it.
     pub(crate) fn to(&self, error: &str) -> Option<String> {
+        if error.is_empty() {
+            // As of nearly every job.
+            return None;
+        }
         let error = error.to_lowercase();
         let reads = |words: &[&str]| words.iter().any(|word| error.contains(word));
         if let Some(allowed) = self.isolation.as_ref().filter(|_| reads(&DENIED)) {
