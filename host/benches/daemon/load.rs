@@ -1,4 +1,4 @@
-//! What the jobs are, and how they come into a tube.
+//! What the jobs are, and how they come into a tube, rest there, and leave it.
 
 use asynccall_client::{
     connection::{Connection, ConnectionError, Reserve},
@@ -51,6 +51,21 @@ pub(crate) fn put_some(
         other => panic!("{other:?}"),
     };
     (0..count).map(inserted).collect()
+}
+
+/// Has these tubes rest for so many seconds, or go on; at once, so that the last goes on hardly later than the first.
+pub(crate) fn pause(queue: &Beanstalkd, tubes: &[String], seconds: u32) {
+    let mut client = queue.client();
+    for tube in tubes {
+        client.queue(&Command::PauseTube {
+            tube: name(tube),
+            delay: seconds,
+        });
+    }
+    for _ in tubes {
+        let reply = client.receive().expect("beanstalkd answers");
+        assert!(matches!(reply, Reply::Paused), "{reply:?}");
+    }
 }
 
 /// Deletes what is ready in a tube, so that it is gone.

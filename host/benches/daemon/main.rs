@@ -1,9 +1,9 @@
 //! What the daemon delivers, beside what the queue server can: one table. See README.md beside this directory.
 //!
 //! - [`rows`]: what is measured, a module for each group of rows,
-//! - [`drain`]: how a tube is emptied and watched, [`load`]: how it is filled,
+//! - [`drain`]: how tubes are emptied and watched, [`load`]: how it is filled,
 //! - [`consumer`]: who empties it, [`raw`]: the client that sets the measure,
-//! - [`process`]: what processes use,
+//! - [`process`]: what processes use, and on which terms,
 //! - [`table`]: medians, ratios, targets; [`plot`]: what went on over time.
 //!
 //! Nothing here fails because something was slow: what takes time is printed as a ratio to something that was measured in

@@ -1,8 +1,9 @@
-//! What processes use: processor time and memory, of all their threads.
+//! What processes use: processor time and memory, of all their threads; and on which terms they get it.
 
 use std::fs;
 
 use nix::{
+    libc,
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     time::{clock_getcpuclockid, clock_gettime},
     unistd::Pid,
@@ -27,6 +28,15 @@ pub(crate) fn pss_bytes(pids: &[u32]) -> u64 {
         kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a size") * 1024
     };
     pids.iter().map(of).sum()
+}
+
+/// Has this process not push others aside when it is woken, as the daemon's workers do not: `SCHED_BATCH` of sched(7).
+pub(crate) fn give_way() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    #[allow(unsafe_code, reason = "nix has no call for it")]
+    // SAFETY: the call takes two numbers and a structure that outlives it.
+    let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+    assert_eq!(set, 0, "the kernel lets everybody give way");
 }
 
 /// Has this thread, and what it starts, run on one core until it is dropped.

@@ -3,6 +3,13 @@
 //! It runs as a process of its own ([`main`]), as the daemon does, for as long as it is let. One connection is served by
 //! blocking reads; several by one thread over epoll(7), which is cheaper than a thread for each. Nothing of the answers is
 //! parsed but what the next command needs, and nothing is allocated per job.
+//!
+//! In every layout it has of the daemon's own means what wins there. Low water ([`Connection::low_water`]): it is not woken
+//! before the socket has all that it waits for, and need not find out first whether jobs are waiting, as the daemon has to.
+//! Giving way (`--give-way`): it runs as `SCHED_BATCH`, as the daemon's workers do. Several processes have both, and so has
+//! one over epoll and TCP, which saves it processor time. Over epoll and a Unix socket one process has neither, since it is
+//! faster without. One connection alone has low water, and on the server's core would lose by giving way. With stamps it
+//! has neither: a drain's means are none for the time of a single job.
 
 use std::{
     fs,
@@ -18,7 +25,15 @@ use std::{
 use asynccall_client::connection::Address;
 use asynccall_host::ipc::row::monotonic_ns;
 use clap::{Args, ValueEnum};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::{
+    libc, setsockopt_impl, sockopt_impl,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        socket::setsockopt,
+    },
+};
+
+use crate::process::give_way;
 
 /// The line that a client with nothing to settle sends.
 const RESERVE: &[u8] = b"reserve-with-timeout 2\r\n";
@@ -30,8 +45,19 @@ const AHEAD: usize = 4;
 const BATCH: usize = 64;
 /// What is received before it is looked at, in bytes: more than the longest job.
 const RECEIVED: usize = 128 * 1024;
+/// More bytes than the answer to a delete has, which alone is not worth a wake-up, and less than any to a reserve, in bytes.
+const BOTH: usize = 10;
 /// The jobs for whose stamps there is room from the start.
 const STAMPS_KEPT: usize = 1 << 20;
+
+sockopt_impl!(
+    /// `SO_RCVLOWAT` of socket(7).
+    LowWater,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_RCVLOWAT,
+    usize
+);
 
 /// What the raw client is to do.
 #[derive(Args, Clone)]
@@ -48,6 +74,9 @@ pub(crate) struct Arguments {
     /// How commands are put together.
     #[arg(long, value_enum, default_value = "pair")]
     strategy: Strategy,
+    /// Whether to run as `SCHED_BATCH`, see the module.
+    #[arg(long)]
+    give_way: bool,
     /// A file for when each job came and was answered: written when standard input ends.
     #[arg(long)]
     stamps: Option<PathBuf>,
@@ -74,6 +103,10 @@ struct Connection {
     /// How many reserves have no answer yet; of a batch, its deletes too.
     awaited: usize,
     ids: Vec<u64>,
+    /// With how many bytes a read of the socket ends now, where that is to change with what is waited for.
+    ///
+    /// Never with more than are sure to come: the server answers a waiting reserve after two seconds at the latest.
+    low_water: Option<usize>,
 }
 
 enum Socket {
@@ -141,8 +174,16 @@ pub(crate) fn main(arguments: Arguments) {
     let mut connections: Vec<Connection> = (0..arguments.connections)
         .map(|_| Connection::open(&arguments.address, &arguments.tubes))
         .collect();
+    if arguments.give_way {
+        give_way();
+    }
+    let is_tcp = matches!(arguments.address, Address::Tcp { .. });
+    let gathers = arguments.strategy == Strategy::Pair && (is_tcp || arguments.connections == 1);
     for connection in &mut connections {
         connection.reserve(arguments.strategy);
+        if gathers && stamps.is_none() {
+            connection.low_water = Some(1);
+        }
     }
     match &mut connections[..] {
         [only] if stamps.is_none() => loop {
@@ -191,6 +232,7 @@ impl Connection {
             output: Vec::with_capacity(8 * 1024),
             awaited: 0,
             ids: Vec::with_capacity(BATCH),
+            low_water: None,
         };
         // The server answers while it reads: not too many at once.
         for some in tubes.chunks(BATCH) {
@@ -245,7 +287,11 @@ impl Connection {
     /// Takes what answers there are, and sends what they allow to.
     fn advance(&mut self, strategy: Strategy, stamps: &mut Option<Stamps>) {
         let mut at = 0;
-        while let Some((answer, length)) = parse(&self.input[at..self.received]) {
+        let missing = loop {
+            let (answer, length) = match parse(&self.input[at..self.received]) {
+                Ok(whole) => whole,
+                Err(missing) => break missing,
+            };
             at += length;
             match (strategy, answer) {
                 (Strategy::Pair, Answer::Reserved(id)) => {
@@ -279,7 +325,7 @@ impl Connection {
                     }
                 }
             }
-        }
+        };
         self.input.copy_within(at..self.received, 0);
         self.received -= at;
         if strategy == Strategy::Batch && self.awaited == 0 {
@@ -296,6 +342,15 @@ impl Connection {
         }
         if !self.output.is_empty() {
             self.send();
+        }
+        self.wait_for(if self.received == 0 { BOTH } else { missing });
+    }
+
+    /// Has the next read end with so many bytes.
+    fn wait_for(&mut self, bytes: usize) {
+        if self.low_water.is_some_and(|set| set != bytes) {
+            setsockopt(&self.socket, LowWater, &bytes).expect("an option of sockets");
+            self.low_water = Some(bytes);
         }
     }
 
@@ -331,22 +386,26 @@ enum Answer {
     TimedOut,
 }
 
-/// The first answer of `input` and its length, where it is there as a whole.
-fn parse(input: &[u8]) -> Option<(Answer, usize)> {
-    let end = input.iter().position(|byte| *byte == b'\n')? + 1;
+/// The first answer of `input` and its length; where it is not there as a whole, how many bytes are missing at least.
+fn parse(input: &[u8]) -> Result<(Answer, usize), usize> {
+    let end = input.iter().position(|byte| *byte == b'\n').ok_or(1_usize)? + 1;
     match input[0] {
         b'R' => {
             let mut numbers = [0_u64; 2];
-            let mut words = input["RESERVED ".len()..end - 2].split(|byte| *byte == b' ');
-            for number in &mut numbers {
-                let digits = words.next()?.iter();
-                *number = digits.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+            let words = input["RESERVED ".len()..end - 2].split(|byte| *byte == b' ');
+            for (number, word) in numbers.iter_mut().zip(words) {
+                *number = word
+                    .iter()
+                    .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
             }
             let [id, size] = numbers;
             let length = end + size as usize + 2;
-            (input.len() >= length).then_some((Answer::Reserved(id), length))
+            match length.checked_sub(input.len()) {
+                None | Some(0) => Ok((Answer::Reserved(id), length)),
+                Some(missing) => Err(missing),
+            }
         }
-        b'D' => Some((Answer::Deleted, end)),
-        _ => Some((Answer::TimedOut, end)),
+        b'D' => Ok((Answer::Deleted, end)),
+        _ => Ok((Answer::TimedOut, end)),
     }
 }

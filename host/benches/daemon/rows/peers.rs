@@ -13,7 +13,7 @@ use super::{
     drains::{self, SIZE},
 };
 use crate::{
-    consumer::{Consumer, Running},
+    consumer::{Consumer, Processes},
     drain::{drain, in_turn},
     process::Pinned,
     support::{Beanstalkd, queue::Listen},
@@ -81,12 +81,12 @@ impl Peer {
             _ => format!("{}, {processes} processes", self.name),
         };
         let (program, script, packages) = (self.program.clone(), self.script.clone(), self.packages.clone());
-        Consumer::new(name, processes, move |queue, tube| {
-            Running::of_children((0..processes).map(|_| {
+        Consumer::new(name, processes, move |queue, tubes| {
+            Processes::of_commands((0..processes).map(|_| {
                 let mut command = Command::new(&program);
                 command
                     .arg(&script)
-                    .args(["127.0.0.1", &queue.port().to_string(), tube]);
+                    .args(["127.0.0.1", &queue.port().to_string(), &tubes[0]]);
                 command.envs(packages.iter().map(|packages| ("NODE_PATH", packages)));
                 command
             }))

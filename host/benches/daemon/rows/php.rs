@@ -1,5 +1,7 @@
 //! Jobs of the PHP library, run by PHP: through the handler `exec`, beside what the library itself does with them.
 
+use std::slice;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
@@ -9,8 +11,8 @@ use super::{
     peers,
 };
 use crate::{
-    consumer::{Consumer, Running},
-    drain::{self, Drained, drain_filled, in_turn},
+    consumer::{Consumer, Processes},
+    drain::{self, Drained, View, drain_filled, in_turn},
     load,
     support::{Beanstalkd, Host, author::repository, php, plugins, processes, queue::Listen},
     table::{Row, Target},
@@ -40,7 +42,7 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
     let drain = |consumer: &Consumer| -> Drained {
         let tube = drain::tube(&queue);
         load::put(&queue, &tube, (0..jobs).map(|_| body.clone()));
-        drain_filled(&queue, consumer, &tube, jobs)
+        drain_filled(&queue, consumer, slice::from_ref(&tube), jobs, View::Progress)
     };
     let us = exec();
     let what = "PHP commands, 2 workers";
@@ -76,7 +78,7 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
 
 /// The daemon whose workers have a PHP child each, which calls a command that does nothing.
 fn exec() -> Consumer {
-    Consumer::new("daemon with exec", WORKERS as usize, |queue, tube| {
+    Consumer::new("daemon with exec", WORKERS as usize, |queue, tubes| {
         let host = Host::new(queue).log_level("info").flag("--tube-naming=plain");
         let host = host.load(plugins::built("asynccall-exec", "exec"));
         let (worker, noop) = (
@@ -88,16 +90,10 @@ fn exec() -> Consumer {
              options = {{ include = {noop:?} }}\n"
         );
         let host = host.config(&config).workers(WORKERS).flag("--slots=1");
-        let daemon = host.flag("--handler=exec").tube(tube).start();
-        let children: Vec<u32> = daemon
-            .workers()
-            .into_iter()
-            .flat_map(processes::children)
-            .collect();
-        assert_eq!(children.len(), WORKERS as usize, "each worker has its child");
-        let mut running = Running::of_daemon(daemon);
-        running.pids.extend(children);
-        running
+        let daemon = host.flag("--handler=exec").tube(&tubes[0]).start();
+        let children = daemon.workers().into_iter().flat_map(processes::children);
+        assert_eq!(children.count(), WORKERS as usize, "each worker has its child");
+        Processes::Daemon(Box::new(daemon))
     })
 }
 

@@ -3,21 +3,16 @@
 
 mod steady;
 mod touches;
-mod watched;
-
-use asynccall_client::{
-    connection::Connection,
-    protocol::{Command, Reply},
-};
 
 use super::{Options, Tell};
 use crate::{
+    consumer::Consumer,
+    drain::{Drained, View, drain_filled, in_turn},
     load,
     plot::{Curve, Plot},
     support::{Beanstalkd, queue::Listen},
     table::{Row, Target, grouped},
 };
-use watched::{Watched, Who};
 
 /// The size of a small job's body, in bytes.
 const SMALL: usize = 256;
@@ -91,24 +86,14 @@ fn drain(scene: &Scene, tell: Tell<'_>) {
         rounds,
     } = scene;
     let tubes: Vec<String> = (0..*tubes).map(|number| format!("t{number}")).collect();
-    let mut runs = [Vec::new(), Vec::new()];
-    for _ in 0..*rounds {
-        let daemon = Who::Daemon {
-            workers: *workers,
-            slots: *slots,
-        };
-        let raw = Who::Raw {
-            connections: (workers * slots) as usize,
-        };
-        for (who, runs) in [daemon, raw].iter().zip(&mut runs) {
-            fill(&queue, &tubes, *jobs, *size);
-            runs.push(watched::drain(&queue, who, &tubes, *jobs));
-        }
-    }
-    let [ours, theirs] = &runs;
+    let raw = Consumer::raw((workers * slots) as usize, "pair");
+    let [ours, theirs] = &in_turn(*rounds, [&daemon(*workers, *slots, ""), &raw], |consumer| {
+        fill(&queue, &tubes, *jobs, *size);
+        drain_filled(&queue, consumer, &tubes, *jobs, View::Memory)
+    });
     let jobs = grouped(*jobs);
     let what = format!("{what}: {jobs} × {size} B, {workers} × {slots}");
-    let pair = |what: String, unit, figure: fn(&Watched) -> f64, target| {
+    let pair = |what: String, unit, figure: fn(&Drained) -> f64, target| {
         let [ours, theirs] = [ours, theirs].map(|runs| runs.iter().map(figure).collect::<Vec<_>>());
         Row::pairs(what, unit, &ours, "raw client", &theirs, target)
     };
@@ -121,9 +106,16 @@ fn drain(scene: &Scene, tell: Tell<'_>) {
     tell(flat(&what, ours));
 }
 
+/// The daemon, which replaces no worker: that would hide what grows.
+fn daemon(workers: u32, slots: u32, config: &'static str) -> Consumer {
+    Consumer::daemon_with(workers, slots, move |host| {
+        host.flag("--max-request=0").config(config)
+    })
+}
+
 /// The memory at the end as a part of that at the beginning.
-fn flat(what: &str, runs: &[Watched]) -> Row {
-    let growth: Vec<f64> = runs.iter().map(Watched::memory_growth).collect();
+fn flat(what: &str, runs: &[Drained]) -> Row {
+    let growth: Vec<f64> = runs.iter().map(Drained::memory_growth).collect();
     Row::alone(
         format!("{what}: memory, last quarter / first"),
         "ratio",
@@ -133,7 +125,7 @@ fn flat(what: &str, runs: &[Watched]) -> Row {
 }
 
 /// The last round of each.
-fn plot(what: &str, ours: &[Watched], theirs: &[Watched]) -> Plot {
+fn plot(what: &str, ours: &[Drained], theirs: &[Drained]) -> Plot {
     let mut curves = Vec::new();
     for (who, runs) in [("daemon", ours), ("raw client", theirs)] {
         let Some(run) = runs.last() else { continue };
@@ -151,7 +143,7 @@ fn plot(what: &str, ours: &[Watched], theirs: &[Watched]) -> Plot {
     }
 }
 
-/// Puts jobs into paused tubes, some in a row into each.
+/// Puts jobs into tubes, some in a row into each.
 fn fill(queue: &Beanstalkd, tubes: &[String], jobs: u64, size: usize) {
     let mut client = queue.client();
     let share = jobs / tubes.len() as u64;
@@ -162,20 +154,5 @@ fn fill(queue: &Beanstalkd, tubes: &[String], jobs: u64, size: usize) {
             let bodies = ids.map(|id| load::body(id, size, ""));
             load::put_some(&mut client, bodies).expect("the jobs are put");
         }
-    }
-    pause(&mut client, tubes, 3600);
-}
-
-/// Has these tubes rest for so many seconds, or go on; at once, so that the last goes on hardly later than the first.
-fn pause(client: &mut Connection, tubes: &[String], seconds: u32) {
-    for tube in tubes {
-        client.queue(&Command::PauseTube {
-            tube: load::name(tube),
-            delay: seconds,
-        });
-    }
-    for _ in tubes {
-        let reply = client.receive().expect("beanstalkd answers");
-        assert!(matches!(reply, Reply::Paused), "{reply:?}");
     }
 }

@@ -1,16 +1,16 @@
 //! Jobs that come at a steady pace, one in a hundred of which fails, and 256 slots that are to keep up.
 
 use std::{
+    slice,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{
-    SMALL, flat, plot,
-    watched::{Look, Watched, Who},
-};
+use super::{SMALL, daemon, flat, plot};
 use crate::{
+    consumer::Consumer,
+    drain::{self, Drained, View, Watcher, in_turn},
     load,
     rows::{Options, Tell},
     support::{Beanstalkd, queue::Listen},
@@ -28,7 +28,6 @@ const TURN: Duration = Duration::from_millis(1);
 const WARM_UP: Duration = Duration::from_secs(10);
 /// How long it is watched.
 const WATCHED: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(50);
 /// A failed job comes back after a second, and is buried when it fails again.
 const CONFIG: &str = "[[pool]]\nmax_attempts = 2\nbackoff = { first = 1, factor = 1, jitter = 0 }\n";
 /// More waiting jobs than come in so many seconds are a queue that grows.
@@ -38,29 +37,19 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
     let Some(queue) = Beanstalkd::start_in_memory(Listen::Tcp) else {
         return;
     };
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds.min(3) {
-        ours.push(keep_up(
-            &queue,
-            &Who::Daemon {
-                workers: 1,
-                slots: SLOTS,
-            },
-        ));
-        theirs.push(keep_up(
-            &queue,
-            &Who::Raw {
-                connections: SLOTS as usize,
-            },
-        ));
-    }
+    let raw = Consumer::raw(SLOTS as usize, "pair");
+    let [ours, theirs] = in_turn(
+        options.rounds.min(3),
+        [&daemon(1, SLOTS, CONFIG), &raw],
+        |consumer| keep_up(&queue, consumer),
+    );
     let what = format!(
         "{} jobs/s, 1 in {FAILING} fails, 1 × {SLOTS}",
         grouped(PACE as u64)
     );
-    let figures = |runs: &[Watched], figure: fn(&Watched) -> f64| runs.iter().map(figure).collect::<Vec<_>>();
+    let figures = |runs: &[Drained], figure: fn(&Drained) -> f64| runs.iter().map(figure).collect::<Vec<_>>();
     let [done, put] =
-        [|run: &Watched| run.rate, |run: &Watched| run.put_rate].map(|rate| figures(&ours, rate));
+        [|run: &Drained| run.rate, |run: &Drained| run.put_rate].map(|rate| figures(&ours, rate));
     let row = Row::pairs(what.clone(), "jobs/s", &done, "put", &put, Target::AtLeast(0.99));
     tell(row.with_plot(plot(&what, &ours, &theirs)));
     let [cpu, raw] = [&ours, &theirs].map(|runs| figures(runs, |run| run.cpu_us));
@@ -82,7 +71,7 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
 }
 
 /// What waits for a slot in the last quarter.
-fn waiting_at_the_end(run: &Watched) -> f64 {
+fn waiting_at_the_end(run: &Drained) -> f64 {
     let quarter = run.looks.len().div_ceil(4);
     let ready = run.looks[run.looks.len() - quarter..]
         .iter()
@@ -91,26 +80,27 @@ fn waiting_at_the_end(run: &Watched) -> f64 {
 }
 
 /// Watches a consumer of jobs that are put at that pace. Only the daemon looks into them, so only its jobs fail.
-fn keep_up(queue: &Beanstalkd, who: &Who) -> Watched {
-    let tube = crate::drain::tube(queue);
-    let (running, start) = who.start(queue, std::slice::from_ref(&tube), CONFIG);
+fn keep_up(queue: &Beanstalkd, consumer: &Consumer) -> Drained {
+    let tube = drain::tube(queue);
+    let running = consumer.start(queue, slice::from_ref(&tube));
     let over = AtomicBool::new(false);
     let looks = thread::scope(|scope| {
         scope.spawn(|| put_until(queue, &tube, &over));
         thread::sleep(WARM_UP);
-        let mut control = queue.client();
+        let mut watcher = Watcher::new(queue, &running, View::Memory);
         let until = Instant::now() + WATCHED;
         let mut looks = Vec::new();
         while Instant::now() < until || looks.len() < 2 {
-            looks.push(Look::now(&mut control, &running.pids));
-            thread::sleep(LOOK);
+            looks.push(watcher.look());
+            watcher.pause();
         }
         over.store(true, Ordering::Relaxed);
         looks
     });
+    let watched = Drained::of(&running, looks);
     drop(running);
     load::clear(queue, &tube);
-    Watched::of(start, looks)
+    watched
 }
 
 /// Puts what is due at each turn, until it is over.

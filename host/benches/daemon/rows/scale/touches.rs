@@ -1,13 +1,13 @@
 //! What it costs to keep a thousand long jobs from being given to somebody else.
 
 use std::{
-    thread,
+    slice, thread,
     time::{Duration, Instant},
 };
 
-use super::watched::{Who, number};
+use super::daemon;
 use crate::{
-    load,
+    drain, load,
     process::cpu_ns,
     rows::Tell,
     support::{Beanstalkd, eventually, queue::Listen},
@@ -30,12 +30,8 @@ pub(super) fn rows(tell: Tell<'_>) {
         return;
     };
     let jobs = WORKERS * SLOTS;
-    let tube = crate::drain::tube(&queue);
-    let who = Who::Daemon {
-        workers: WORKERS,
-        slots: SLOTS,
-    };
-    let (running, _) = who.start(&queue, std::slice::from_ref(&tube), "");
+    let tube = drain::tube(&queue);
+    let running = daemon(WORKERS, SLOTS, "").start(&queue, slice::from_ref(&tube));
     let mut control = queue.client();
     control.use_tube(&load::name(&tube)).expect("the tube is used");
     for id in 0..jobs {
@@ -43,23 +39,17 @@ pub(super) fn rows(tell: Tell<'_>) {
         control.put(0, 0, TTR, &body).expect("the job is put");
     }
     eventually("all jobs run", || {
-        (number(&mut control, "current-jobs-reserved") == u64::from(jobs)).then_some(())
+        (queue.stat("current-jobs-reserved") == u64::from(jobs)).then_some(())
     });
     thread::sleep(BETWEEN);
-    let mut look = || {
-        (
-            number(&mut control, "cmd-touch"),
-            cpu_ns(&running.pids),
-            Instant::now(),
-        )
-    };
+    let look = || (queue.stat("cmd-touch"), cpu_ns(&running.pids), Instant::now());
     let before = look();
     thread::sleep(WATCHED);
     let after = look();
     let seconds = (after.2 - before.2).as_secs_f64();
     let touches = (after.0 - before.0) as f64 / seconds;
     let cpu = (after.1 - before.1) as f64 / 1e9 / seconds * 100.0;
-    let timeouts = number(&mut control, "job-timeouts");
+    let timeouts = queue.stat("job-timeouts");
     let what = format!(
         "{} long jobs with a TTR of {TTR} s, {WORKERS} × {SLOTS}",
         grouped(u64::from(jobs))
