@@ -49,15 +49,12 @@ impl From<ConnectionError> for Box<Lost> {
     }
 }
 
-/// What an answer of the queue server is followed by.
+/// What came of a round.
 enum Heard {
-    /// The answer to the reserve.
-    Settled,
-    /// The next job's handler.
     Job(JobId),
-    /// The next reserve: there was no job in time.
+    /// There was no job in time.
     Nothing,
-    /// Nothing: no reserve was sent.
+    /// The last job is settled, and no reserve was sent.
     Last,
 }
 
@@ -130,9 +127,8 @@ impl Round {
                 return Ok(Course::Over);
             };
             loop {
-                match self.hear(lane, connection.receive())? {
-                    Heard::Settled => {}
-                    heard => break heard,
+                if let Some(heard) = self.hear(lane, connection.receive())? {
+                    break heard;
                 }
             }
         };
@@ -151,9 +147,8 @@ impl Round {
                 Ok(false) => return Ok(None),
                 Err(error) => Err(error),
             };
-            match self.hear(lane, reply)? {
-                Heard::Settled => {}
-                heard => break heard,
+            if let Some(heard) = self.hear(lane, reply)? {
+                break heard;
             }
         };
         let course = match self.follow(lane, heard)? {
@@ -169,17 +164,22 @@ impl Round {
         Ok((course == Course::Over).then_some(course))
     }
 
-    /// Takes the next answer for what it must be: the one about the last job, else the one to the reserve.
-    fn hear(&mut self, lane: &Lane, reply: Result<Reply<'_>, ConnectionError>) -> Result<Heard, Box<Lost>> {
+    /// Takes the next answer for what it must be: the one about the last job, else the one to the reserve. `None`
+    /// where that is still to come.
+    fn hear(
+        &mut self,
+        lane: &Lane,
+        reply: Result<Reply<'_>, ConnectionError>,
+    ) -> Result<Option<Heard>, Box<Lost>> {
         if self.pending.is_none() {
-            return Ok(receive_job(reply, &mut self.body)?);
+            return Ok(Some(receive_job(reply, &mut self.body)?));
         }
         self.conclude(lane, reply)?;
         if !self.reserves {
-            return Ok(Heard::Last);
+            return Ok(Some(Heard::Last));
         }
         wait(lane);
-        Ok(Heard::Settled)
+        Ok(None)
     }
 
     fn conclude(&mut self, lane: &Lane, reply: Result<Reply<'_>, ConnectionError>) -> Result<(), Box<Lost>> {
@@ -197,7 +197,7 @@ impl Round {
         let id = match heard {
             Heard::Job(id) => id,
             Heard::Last => return Ok(Course::Over),
-            Heard::Nothing | Heard::Settled => {
+            Heard::Nothing => {
                 lane.end_job();
                 return Ok(Course::On);
             }
