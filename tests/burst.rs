@@ -15,6 +15,8 @@ use crate::support::{
 
 /// A job that takes no time.
 const SHORT: &str = r#"{"id": 1, "to": "a", "text": ""}"#;
+/// A job that has failed does not come again while the test lasts.
+const PATIENT: &str = "[[pool]]\nname = 'default'\n[pool.backoff]\nfirst = 600\n";
 /// In the log where one thread begins to serve all slots.
 const BURST: &str = "one thread serves all slots";
 
@@ -220,5 +222,95 @@ fn all_connections_are_made_again_after_they_were_cut_in_a_burst() {
     wait_until_done(&queue, 0);
     // A delete whose connection was cut has arrived, or is made up for.
     daemon.wait_for_total("done", count);
+    assert_each_was_done_once(&daemon, count);
+}
+
+#[test]
+fn a_stop_in_a_burst_leaves_each_job_done_or_ready() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let mut daemon = host(&queue).start();
+    let mut count = put_until_burst(&queue, &daemon);
+    count += queue.put_all("t", shorts(10_000)).len() as u64;
+    assert_eq!(daemon.stop(), Some(0));
+    let (done, ready) = (queue.stat("cmd-delete"), queue.stat("current-jobs-ready"));
+    assert_eq!(done + ready, count);
+    assert_each_was_done_once(&daemon, done);
+}
+
+#[test]
+fn the_worker_of_a_killed_master_ends_its_burst_and_leaves() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = host(&queue).start();
+    let mut count = put_until_burst(&queue, &daemon);
+    count += queue.put_all("t", shorts(10_000)).len() as u64;
+    let worker = daemon.workers()[0];
+    daemon.signal(Signal::SIGKILL);
+    processes::wait_until_gone(worker);
+    assert_eq!(queue.stat("current-jobs-reserved"), 0);
+    let (done, ready) = (queue.stat("cmd-delete"), queue.stat("current-jobs-ready"));
+    assert_eq!(done + ready, count);
+    assert_each_was_done_once(&daemon, done);
+}
+
+#[test]
+fn jobs_that_fail_in_a_burst_are_released_like_all_that_fail() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = host(&queue).config(PATIENT).start();
+    let count = put_until_burst(&queue, &daemon);
+    let failing = |number: usize| match number % 20 {
+        0 => job(r#""fails": true"#),
+        _ => SHORT.to_owned(),
+    };
+    put_at_once(&queue, &daemon, (0..4000).map(failing));
+    eventually("the others are done", || {
+        (queue.stat("cmd-delete") == count + 3800).then_some(())
+    });
+    eventually("those that failed wait for their next try", || {
+        (queue.stat("current-jobs-delayed") == 200).then_some(())
+    });
+    daemon.wait_for_total("failed", 200);
+    assert_each_was_done_once(&daemon, count + 3800);
+}
+
+#[test]
+fn a_job_past_max_runtime_in_a_burst_is_given_back_and_the_others_go_on() {
+    const TRIES: usize = 10;
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = host(&queue)
+        .flag("--max-runtime=1")
+        .flag("--cancel-grace=0")
+        .start();
+    let mut count = 0;
+    for try_nr in 1..=TRIES {
+        count += put_until_burst(&queue, &daemon);
+        let long = put_first(&queue, &job(r#""sleep_ms": 600000"#));
+        daemon.wait_for_line(&[&format!("job={long} "), "outcome=timed_out"]);
+        eventually("the others are done", || {
+            (queue.stat("cmd-delete") == count).then_some(())
+        });
+        // The slot leaves with its worker, and another takes its place.
+        eventually("the worker is replaced", || {
+            (daemon.lines_with(&["ready"]).len() > try_nr).then_some(())
+        });
+        if !daemon.lines_with(&["keeps the others waiting"]).is_empty() {
+            return;
+        }
+    }
+    panic!("no burst was on when a long job came");
+}
+
+#[test]
+fn a_queue_server_that_stands_still_in_a_burst_loses_nothing() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = host(&queue).start();
+    let mut count = put_until_burst(&queue, &daemon);
+    count += queue.put_all("t", shorts(10_000)).len() as u64;
+    queue.freeze();
+    eventually("no burst is on", || {
+        let count = |line| daemon.lines_with(&[line]).len();
+        (count(BURST) == count("the burst is over")).then_some(())
+    });
+    queue.thaw();
+    wait_until_done(&queue, 0);
     assert_each_was_done_once(&daemon, count);
 }

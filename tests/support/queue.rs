@@ -123,6 +123,13 @@ impl Beanstalkd {
         }
     }
 
+    /// Has a frozen server go on.
+    pub(crate) fn thaw(&self) {
+        if let Some(child) = &self.child {
+            processes::signal(child.id(), Signal::SIGCONT);
+        }
+    }
+
     /// Has the server take no new jobs.
     pub(crate) fn drain(&self) {
         if let Some(child) = &self.child {
