@@ -84,6 +84,16 @@ fn shorts(count: usize) -> impl Iterator<Item = String> {
     std::iter::repeat_n(SHORT.to_owned(), count)
 }
 
+/// Does the same again, with the number of the time, until it was in a burst: bursts end as they please.
+fn until_in_a_burst(times: usize, was_in_one: impl FnMut(usize) -> bool) {
+    assert!((1..=times).any(was_in_one), "no burst was on in time");
+}
+
+/// Whether a job of a burst has kept the others waiting.
+fn kept_the_others(daemon: &Daemon) -> bool {
+    !daemon.lines_with(&["keeps the others waiting"]).is_empty()
+}
+
 /// Each job was done once, and said so by its own id.
 fn assert_each_was_done_once(daemon: &Daemon, count: u64) {
     let done = |line: &String| {
@@ -121,24 +131,22 @@ fn a_job_that_takes_long_keeps_no_other_waiting() {
     const SLOTS: u32 = 16;
     let Some(queue) = Beanstalkd::start() else { return };
     let daemon = with_stopwatch(Host::new(&queue), SLOTS).start();
-    for long in 1..u64::from(SLOTS) {
+    until_in_a_burst(SLOTS as usize - 1, |long| {
         put_until_burst(&queue, &daemon);
         put_first(&queue, &job(r#""sleep_ms": 600000"#));
-        wait_until_done(&queue, long);
-        if !daemon.lines_with(&["keeps the others waiting"]).is_empty() {
-            assert_eq!(daemon.running().len() as u64, long);
-            return;
-        }
-    }
-    panic!("no burst was on when a long job came");
+        wait_until_done(&queue, long as u64);
+        eventually("the long ones run", || {
+            (daemon.running().len() == long).then_some(())
+        });
+        kept_the_others(&daemon)
+    });
 }
 
 #[test]
 fn a_job_that_takes_its_worker_down_in_a_burst_is_the_one_that_is_blamed() {
-    const TRIES: usize = 15;
     let Some(queue) = Beanstalkd::start() else { return };
     let daemon = host(&queue).flag("--max-crashes=1").start();
-    for deaths in 1..=TRIES {
+    until_in_a_burst(15, |deaths| {
         put_until_burst(&queue, &daemon);
         let job = put_first(&queue, &job(r#""aborts": true"#));
         wait_until_done(&queue, 0);
@@ -151,11 +159,8 @@ fn a_job_that_takes_its_worker_down_in_a_burst_is_the_one_that_is_blamed() {
             .split(' ')
             .find(|word| word.starts_with("pid="));
         let of_bursts = daemon.lines_with(&[pid.expect("its pid"), "burst"]);
-        if of_bursts.last().is_some_and(|line| line.contains(BURST)) {
-            return;
-        }
-    }
-    panic!("no burst was on when a worker died");
+        of_bursts.last().is_some_and(|line| line.contains(BURST))
+    });
 }
 
 #[test]
@@ -274,14 +279,13 @@ fn jobs_that_fail_in_a_burst_are_released_like_all_that_fail() {
 
 #[test]
 fn a_job_past_max_runtime_in_a_burst_is_given_back_and_the_others_go_on() {
-    const TRIES: usize = 10;
     let Some(queue) = Beanstalkd::start() else { return };
     let daemon = host(&queue)
         .flag("--max-runtime=1")
         .flag("--cancel-grace=0")
         .start();
     let mut count = 0;
-    for try_nr in 1..=TRIES {
+    until_in_a_burst(10, |replaced| {
         count += put_until_burst(&queue, &daemon);
         let long = put_first(&queue, &job(r#""sleep_ms": 600000"#));
         daemon.wait_for_line(&[&format!("job={long} "), "outcome=timed_out"]);
@@ -290,13 +294,10 @@ fn a_job_past_max_runtime_in_a_burst_is_given_back_and_the_others_go_on() {
         });
         // The slot leaves with its worker, and another takes its place.
         eventually("the worker is replaced", || {
-            (daemon.lines_with(&["ready"]).len() > try_nr).then_some(())
+            (daemon.lines_with(&["ready"]).len() > replaced).then_some(())
         });
-        if !daemon.lines_with(&["keeps the others waiting"]).is_empty() {
-            return;
-        }
-    }
-    panic!("no burst was on when a long job came");
+        kept_the_others(&daemon)
+    });
 }
 
 #[test]
