@@ -150,7 +150,7 @@ fn a_tube_without_a_handler_and_a_handler_without_a_tube_are_errors() {
     ");
     let text = check("handlers = { mail = \"left\", sms = \"right\" }").succeeded();
     assert!(
-        text.contains("pool p: tubes mail sms, handlers mail=left sms=right, 1 workers"),
+        text.contains("pool p: tubes mail sms, handlers mail=left sms=right, workers 1"),
         "{text}"
     );
 }

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Beanstalkd, Daemon, Host, plugin,
+    Beanstalkd, Daemon, Host, eventually, plugin,
     plugins::{library, other_echo},
     processes,
 };
@@ -49,7 +49,10 @@ fn a_rollback_brings_the_plugin_back_that_was_loaded_before() {
         "the first build, although the other one lies on disk"
     );
     // A worker of it that dies is reborn from the same copy.
-    let worker = daemon.workers()[0];
+    let worker = eventually("the others have gone", || match daemon.workers()[..] {
+        [worker] => Some(worker),
+        _ => None,
+    });
     processes::signal(worker, Signal::SIGKILL);
     daemon.wait_for_line(&[&format!("pid={worker}"), "ended=SIGKILL"]);
     assert_eq!(tag(&queue, &daemon), "\"\"");
