@@ -202,15 +202,25 @@ fn workers_push_nobody_aside_unless_the_operator_has_chosen_their_policy() {
     };
     let daemon = Host::new(&queue).plugin("echo").tube("t").workers(2).start();
     assert_eq!(policies(&daemon), (libc::SCHED_OTHER, vec![libc::SCHED_BATCH; 2]));
-    if !have("chrt", &["--version"], "Debian: util-linux") {
-        return;
+    let policies_by = |tool: &[&str], workers: u32| {
+        let host = Host::new(&queue).plugin("echo").tube("t").workers(workers);
+        let run = host.command(&["run"]);
+        let mut command = Command::new(tool[0]);
+        command.args(&tool[1..]).arg(run.get_program());
+        command.args(run.get_args());
+        let mut daemon = host.spawn_as(command);
+        daemon.wait_until_serving();
+        policies(&daemon)
+    };
+    if have("chrt", &["--version"], "Debian: util-linux") {
+        let chosen = (libc::SCHED_IDLE, vec![libc::SCHED_IDLE]);
+        assert_eq!(policies_by(&["chrt", "--idle", "0"], 1), chosen);
     }
-    let host = Host::new(&queue).plugin("echo").tube("t");
-    let run = host.command(&["run"]);
-    let mut command = Command::new("chrt");
-    command.args(["--idle", "0"]).arg(run.get_program());
-    command.args(run.get_args());
-    let mut daemon = host.spawn_as(command);
-    daemon.wait_until_serving();
-    assert_eq!(policies(&daemon), (libc::SCHED_IDLE, vec![libc::SCHED_IDLE]));
+    if have("taskset", &["--version"], "Debian: util-linux") {
+        let pinned = |workers| policies_by(&["taskset", "--cpu-list", "0"], workers);
+        let several = (libc::SCHED_OTHER, vec![libc::SCHED_BATCH; 2]);
+        assert_eq!(pinned(2), several);
+        let alone = (libc::SCHED_OTHER, vec![libc::SCHED_OTHER]);
+        assert_eq!(pinned(1), alone, "nobody else waits for the one processor");
+    }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::RetrySource,
-    ipc::row::{State, monotonic_ns},
+    ipc::row::State,
     observe::{
         line::{bounded, chain, php::compact},
         log::{self, JobIdentity},
@@ -68,9 +68,6 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     shared.have_watched();
     let job = LentJob::new(id, body, lane, &shared.tubes);
     let outcome = made.handler.execute(job.lend());
-    if let Some(burst) = &shared.burst {
-        burst.pace.note(started_ns, monotonic_ns());
-    }
     lane.not_running();
     let claimed = match at_most_once {
         true => lane.claim_deleted(Settler::Slot),

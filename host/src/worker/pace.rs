@@ -9,8 +9,8 @@ use super::facts::nanoseconds;
 
 /// So many jobs in a row are judged together.
 const WINDOW: u32 = 512;
-/// What a handler may take at the mean of a window. With what a job costs besides, one thread then keeps up with
-/// beanstalkd, which takes some 17 microseconds for a job.
+/// What a job may take at the mean of a window, from its arrival until it is decided about. With what it costs besides, one
+/// thread then keeps up with beanstalkd, which takes some 17 microseconds for a job.
 const SHORT: Duration = Duration::from_micros(8);
 /// The time from one job to the next at the mean of a window; where jobs are rarer, nothing is won.
 const DENSE: Duration = Duration::from_micros(500);
@@ -50,9 +50,9 @@ impl Pace {
         self.brisk.load(Ordering::Relaxed)
     }
 
-    /// Counts a job whose handler ran from then to then, in nanoseconds of the shared clock.
-    pub(super) fn note(&self, started_ns: u64, ended_ns: u64) {
-        let took = ended_ns.saturating_sub(started_ns);
+    /// Counts a job that kept its slot from then to then, in nanoseconds of the shared clock.
+    pub(super) fn note(&self, came_ns: u64, ended_ns: u64) {
+        let took = ended_ns.saturating_sub(came_ns);
         if took >= nanoseconds(LONG) {
             return self.stumble();
         }

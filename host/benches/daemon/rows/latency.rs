@@ -29,7 +29,10 @@ use crate::{
 };
 
 /// The jobs of a run with nothing else to do.
-const IDLE_JOBS: u64 = 1_000;
+const IDLE_JOBS: u64 = 200;
+/// How many such runs each consumer has in a round: where the scheduler puts the processes of a run decides about more than
+/// the consumers do.
+const IDLE_RUNS: usize = 8;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How long a run under load is.
@@ -79,7 +82,7 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
             ("answer to deleted", Way::ToDeleted),
         ] {
             let pairs: Vec<[Vec<f64>; 2]> = (0..options.rounds)
-                .map(|_| [Who::Daemon, Who::Raw].map(|who| measure(&queue, who, slots, load, way)))
+                .map(|_| pair(&queue, slots, load, way))
                 .collect();
             for (part, at) in PARTS {
                 let [ours, theirs] = [0, 1].map(|who| {
@@ -111,6 +114,21 @@ fn half_load(queue: &Beanstalkd, options: &Options) -> f64 {
     let put = options.jobs as f64 / begun.elapsed().as_secs_f64();
     load::clear(queue, &tube);
     0.5 / (1.0 / put + 1.0 / drained)
+}
+
+/// What each job of a round took with the daemon and with the raw client, whose runs take turns, in microseconds.
+fn pair(queue: &Beanstalkd, slots: u32, load: Load, way: Way) -> [Vec<f64>; 2] {
+    let runs = match load {
+        Load::OneByOne => IDLE_RUNS,
+        Load::Rate(_) => 1,
+    };
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..runs {
+        for (who, took) in [Who::Daemon, Who::Raw].into_iter().zip(&mut took) {
+            took.extend(measure(queue, who, slots, load, way));
+        }
+    }
+    took
 }
 
 /// What each job of a run took, in microseconds.
