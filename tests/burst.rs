@@ -279,6 +279,30 @@ fn jobs_that_fail_in_a_burst_are_released_like_all_that_fail() {
 }
 
 #[test]
+fn jobs_that_run_at_most_once_are_deleted_before_they_run_in_a_burst_too() {
+    let Some(queue) = Beanstalkd::start() else { return };
+    let daemon = host(&queue).config(PATIENT).start();
+    let count = put_until_burst(&queue, &daemon);
+    let once = |number: usize| match number % 20 {
+        0 => job(r#""noRetry": true"#),
+        10 => job(r#""noRetry": true, "fails": true"#),
+        _ => SHORT.to_owned(),
+    };
+    put_at_once(&queue, &daemon, (0..4000).map(once));
+    wait_until_done(&queue, 0);
+    assert_eq!(queue.stat("cmd-delete"), count + 4000);
+    let before = |outcome: &str| {
+        let ended = [outcome, "settled=deleted_before_running"];
+        eventually("the jobs say how they ended", || {
+            (daemon.lines_with(&ended).len() == 200).then_some(())
+        });
+    };
+    before("outcome=done");
+    before("outcome=failed");
+    assert_each_was_done_once(&daemon, count + 3600);
+}
+
+#[test]
 fn a_job_past_max_runtime_in_a_burst_is_given_back_and_the_others_go_on() {
     let Some(queue) = Beanstalkd::start() else { return };
     let daemon = host(&queue)

@@ -20,6 +20,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -46,6 +47,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const SILENCE: Duration = Duration::from_secs(1);
 /// How many connections with answers are heard of at once.
 const ANSWERS: usize = 32;
+/// To hand its rounds over and to get them back costs a slot what a burst saves it in fewer rounds than these.
+const WORTH: u64 = 4;
 
 /// A slot's rounds, for whoever makes them.
 #[derive(Default)]
@@ -177,13 +180,22 @@ impl Burst {
                 lane.shared.ring();
             }
             debug!("a burst of short jobs: one thread serves all slots");
+            let before = self.rounds();
             if let Err(error) = self.serve(lanes) {
                 warn!(error = %error, "cannot wait for several connections at once");
                 self.pace.stumble();
             }
-            self.end(lanes);
+            let guests = self.end(lanes);
+            if self.rounds() - before < WORTH * guests {
+                self.pace.regret();
+            }
             debug!("the burst is over: each slot has its own thread again");
         }
+    }
+
+    /// How many rounds were made so far.
+    fn rounds(&self) -> u64 {
+        self.step.load(Ordering::Relaxed) / 2
     }
 
     fn wait_for_guests(&self) -> bool {
@@ -237,21 +249,28 @@ impl Burst {
         }
     }
 
-    /// Sends everybody home.
-    fn end(&self, lanes: &[Arc<Lane>]) {
+    /// Sends everybody home; how many there were.
+    fn end(&self, lanes: &[Arc<Lane>]) -> u64 {
         // Held, so that nobody boards meanwhile.
         let mut phase = self.phase();
-        for lane in lanes.iter().filter(|lane| lane.quarters().is_guest()) {
-            // Whoever has it is about to sleep, or sends it home.
-            let berth = lane.quarters().berth();
-            if lane.quarters().is_guest() {
-                self.send_home(lane, berth);
+        let mut guests = 0;
+        for lane in lanes {
+            // Who has a guest's berth is about to sleep, or sends it home. Not waited for by its lock: at home it is held for good.
+            while lane.quarters().is_guest() {
+                match lane.quarters().guest() {
+                    Some(berth) => {
+                        self.send_home(lane, berth);
+                        guests += 1;
+                    }
+                    None => thread::yield_now(),
+                }
             }
         }
         self.broken_up.store(false, Ordering::Relaxed);
         if *phase == Phase::Runs {
             *phase = Phase::Rests;
         }
+        guests
     }
 
     /// Sends everybody home but the one whose handler keeps the others waiting.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::RetrySource,
-    ipc::row::State,
+    ipc::row::{State, monotonic_ns},
     observe::{
         line::{bounded, chain, php::compact},
         log::{self, JobIdentity},
@@ -81,6 +81,25 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     lane.pen().settling();
     // Not before: whoever comes in now runs beside nobody.
     drop(place);
+    let pending = weigh(lane, &job, body, outcome, started_ns, at_most_once);
+    if let Some(burst) = &shared.burst {
+        // With what the queue server was asked: in a burst the others wait for that as well.
+        let kept_since_ns = if at_most_once { looked_ns } else { started_ns };
+        burst.pace.note(kept_since_ns, monotonic_ns());
+    }
+    pending
+}
+
+/// What follows from a handler's answer: it is counted, and decided about.
+fn weigh(
+    lane: &Lane,
+    job: &LentJob<'_>,
+    body: &[u8],
+    outcome: Outcome,
+    started_ns: u64,
+    at_most_once: bool,
+) -> Option<Pending> {
+    let shared = &lane.shared;
     let (failure, wished_priority) = (failure(&outcome), outcome.priority);
     let answer = Answer::of(outcome, started_ns, &shared.hints);
     if answer.failure().is_some() {
@@ -92,8 +111,8 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
         return None;
     }
     match failure {
-        None => Some(Pending::delete(id, answer)),
-        Some(failure) => decide(lane, &job, body, failure, wished_priority, answer),
+        None => Some(Pending::delete(job.id(), answer)),
+        Some(failure) => decide(lane, job, body, failure, wished_priority, answer),
     }
 }
 

@@ -9,8 +9,8 @@ use super::facts::nanoseconds;
 
 /// So many jobs in a row are judged together.
 const WINDOW: u32 = 512;
-/// What a job may take at the mean of a window, from its arrival until it is decided about. With what it costs besides, one
-/// thread then keeps up with beanstalkd, which takes some 17 microseconds for a job.
+/// What a handler may take at the mean of a window, with the questions to the queue server that its job needs. With what a job
+/// costs besides, one thread then keeps up with beanstalkd, which takes some 17 microseconds for a job.
 const SHORT: Duration = Duration::from_micros(8);
 /// The time from one job to the next at the mean of a window; where jobs are rarer, nothing is won.
 const DENSE: Duration = Duration::from_micros(500);
@@ -51,8 +51,8 @@ impl Pace {
     }
 
     /// Counts a job that kept its slot from then to then, in nanoseconds of the shared clock.
-    pub(super) fn note(&self, came_ns: u64, ended_ns: u64) {
-        let took = ended_ns.saturating_sub(came_ns);
+    pub(super) fn note(&self, since_ns: u64, ended_ns: u64) {
+        let took = ended_ns.saturating_sub(since_ns);
         if took >= nanoseconds(LONG) {
             return self.stumble();
         }
@@ -85,11 +85,17 @@ impl Pace {
 
     /// Jobs are not short: what went before counts no more. Where others have waited for it, the more has to follow.
     pub(super) fn stumble(&self) {
-        if self.brisk.swap(false, Ordering::Relaxed) {
-            let wanted = self.wanted_windows.load(Ordering::Relaxed);
-            self.wanted_windows
-                .store((wanted * 2).min(MOST_WINDOWS), Ordering::Relaxed);
+        match self.is_brisk() {
+            true => self.regret(),
+            false => self.rest(),
         }
+    }
+
+    /// It was a mistake to take the pace for brisk: twice as many good windows have to come before the next time.
+    pub(super) fn regret(&self) {
+        let wanted = self.wanted_windows.load(Ordering::Relaxed);
+        self.wanted_windows
+            .store((wanted * 2).min(MOST_WINDOWS), Ordering::Relaxed);
         self.rest();
     }
 
@@ -169,6 +175,21 @@ mod tests {
             2,
             "a long good time is an excuse"
         );
+    }
+
+    #[test]
+    fn after_a_burst_that_was_not_worth_it_twice_as_many_short_jobs_have_to_come() {
+        let (pace, mut now) = (Pace::default(), 0);
+        do_jobs(&pace, &mut now, 1, 1, 20);
+        assert_eq!(windows_until_brisk(&pace, &mut now), 1);
+        for expected in [2, 4, 8] {
+            // It ended for lack of jobs, before anybody found it too short.
+            pace.rest();
+            pace.regret();
+            assert_eq!(windows_until_brisk(&pace, &mut now), expected);
+        }
+        pace.rest();
+        assert_eq!(windows_until_brisk(&pace, &mut now), 8, "no mistake");
     }
 
     #[test]

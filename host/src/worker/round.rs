@@ -17,7 +17,7 @@ use super::{
     settle::{Inconclusive, Pending},
 };
 use crate::{
-    ipc::row::{State, monotonic_ns},
+    ipc::row::State,
     observe::log::{self, JobIdentity},
 };
 
@@ -210,10 +210,6 @@ impl Round {
             return Ok(Course::Over);
         }
         self.pending = execute(lane, &lane.shared, id, &self.body);
-        if let Some(burst) = &lane.shared.burst {
-            // With all that the queue server was asked meanwhile: in a burst the others wait for that as well.
-            burst.pace.note(lane.reserved_ns(), monotonic_ns());
-        }
         if lane.is_given_back() {
             // Whoever gives it back still writes the row and uses the connection.
             lane.errand().wait_until_over();
