@@ -183,6 +183,16 @@ fn a_plugin_whose_schema_is_none_is_refused() {
     "#);
 }
 
+#[test]
+fn a_panic_in_the_place_of_schemas_is_told_in_its_own_words() {
+    let told = "cannot use handler `hasty` of libpicky.so: its description is not JSON but \
+                `panicked: the schemas are not written yet`";
+    let refused = start_refused(&with_picky("hasty"));
+    assert!(refused.contains(told), "{refused}");
+    let step = steps(&check("hasty", &json!({})));
+    assert!(step.contains(told), "{step}");
+}
+
 /// `plugin …` with these words behind the built plugin.
 #[track_caller]
 fn of_picky(command: &str, words: &[&str]) -> Ended {
@@ -221,11 +231,11 @@ fn a_schema_that_is_not_there_is_an_error() {
       hint: its author has to mend the plugin
 
     exit 64
-    error: no handler is chosen; there are `frugal`, `muddled`, `picky`
+    error: no handler is chosen; there are `frugal`, `hasty`, `muddled`, `picky`
       hint: name one of them behind the plugin
 
     exit 78
-    error: no plugin has a handler `piky`; there are `frugal`, `muddled`, `picky`
+    error: no plugin has a handler `piky`; there are `frugal`, `hasty`, `muddled`, `picky`
       hint: did you mean `picky`?
     "#);
 }

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::plugin::schema::{Faults, Schema, json_type};
+use crate::{
+    observe::line::escape,
+    plugin::schema::{Faults, Schema, json_type},
+};
 
 /// The JSON Schemas of a handler's configuration and payload. A plugin before abi 1.2 gives none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +23,10 @@ pub struct Description {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DescriptionError {
     /// The answer cannot be read.
-    #[error("its description is not JSON: {message}")]
+    #[error("its description is not JSON but `{found}`: {message}")]
     Syntax {
+        /// The answer, or its beginning, in one line.
+        found: String,
         /// The parser's words.
         message: String,
     },
@@ -50,8 +55,13 @@ impl Description {
         if answer.trim().is_empty() {
             return Ok(Description::default());
         }
-        let answer = serde_json::from_str(answer).map_err(|error| DescriptionError::Syntax {
-            message: error.to_string(),
+        let answer = serde_json::from_str(answer).map_err(|error| {
+            let mut found = String::new();
+            escape(answer, &mut found);
+            DescriptionError::Syntax {
+                found,
+                message: error.to_string(),
+            }
         })?;
         let Value::Object(mut answer) = answer else {
             return Err(DescriptionError::NotAnObject {
@@ -124,7 +134,8 @@ mod tests {
             json!({"payload": {"$ref": "file:///etc/hostname"}}),
             json!({"config": {"pattern": "("}}),
         ];
-        let read = ["{", "[]", "\"text\""].map(|answer| Description::read(answer).map(drop));
+        let read =
+            ["{", "panicked:\na\tword", "[]", "\"text\""].map(|answer| Description::read(answer).map(drop));
         let checked = schemas.map(|schemas| Description::read(&schemas.to_string())?.check());
         let told: Vec<String> = read
             .into_iter()
@@ -133,7 +144,8 @@ mod tests {
             .collect();
         assert!(told.iter().all(|line| !line.contains('\n')));
         insta::assert_snapshot!(told.join("\n"), @r#"
-        its description is not JSON: EOF while parsing an object at line 1 column 1
+        its description is not JSON but `{`: EOF while parsing an object at line 1 column 1
+        its description is not JSON but `panicked:\na\tword`: expected value at line 1 column 1
         its description is a list, wanted an object
         its description is a string, wanted an object
         its schema of the configuration is no JSON Schema: it is a number, wanted an object

@@ -1,5 +1,5 @@
-//! Handlers that say which documents they take: `picky` says it of its types, `frugal` wants nothing, and `muddled`
-//! answers with what is no schema. For tests.
+//! Handlers that say which documents they take: `picky` says it of its types, `frugal` wants nothing, `muddled`
+//! answers with what is no schema, and `hasty` panics instead. For tests.
 
 use serde::Serialize;
 
@@ -137,4 +137,23 @@ impl Handler for Muddled {
     }
 }
 
-export_plugin!("picky" => Picky, "frugal" => Frugal, "muddled" => Muddled);
+struct Hasty;
+
+impl Handler for Hasty {
+    type Config = Value;
+    type Payload = Value;
+
+    fn new(_: Value) -> Result<Self> {
+        Ok(Hasty)
+    }
+
+    fn execute(&self, _: &Job, payload: Value) -> Result {
+        Ok(payload.into())
+    }
+
+    fn schemas() -> Schemas {
+        panic!("the schemas are not written yet")
+    }
+}
+
+export_plugin!("picky" => Picky, "frugal" => Frugal, "muddled" => Muddled, "hasty" => Hasty);
