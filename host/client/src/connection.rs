@@ -231,14 +231,22 @@ impl Connection {
     /// [`ConnectionError::OutOfTurn`] where no command waits for a reply; any other error breaks the
     /// connection.
     pub fn receive(&mut self) -> Result<Reply<'_>, ConnectionError> {
+        let verb = self.awaited()?;
+        match self.read_head(verb) {
+            Ok((head, consumed)) => self.take(verb, head, consumed),
+            Err(error) => Err(self.break_with(error)),
+        }
+    }
+
+    /// The command that the next reply is for; flushes first.
+    fn awaited(&mut self) -> Result<Verb, ConnectionError> {
         self.flush()?;
-        let Some(verb) = self.outstanding.front().map(|oldest| oldest.verb) else {
-            return Err(ConnectionError::OutOfTurn { outstanding: 0 });
-        };
-        let (head, consumed) = match self.read_head(verb) {
-            Ok(read) => read,
-            Err(error) => return Err(self.break_with(error)),
-        };
+        let oldest = self.outstanding.front().map(|oldest| oldest.verb);
+        oldest.ok_or(ConnectionError::OutOfTurn { outstanding: 0 })
+    }
+
+    /// Takes a whole reply from the input.
+    fn take(&mut self, verb: Verb, head: ReplyHead, consumed: usize) -> Result<Reply<'_>, ConnectionError> {
         self.outstanding.pop_front();
         let reply = head.with_body_from(self.input.take(consumed));
         let allowed = verb.allows(&reply);
@@ -256,21 +264,18 @@ impl Connection {
         Ok(reply)
     }
 
-    /// Whether the reply to the oldest command without one has come as a whole, so that [`Connection::receive`] does not
-    /// wait. Flushes first, and takes in what has come.
+    /// The reply to the oldest command without one, where it has come as a whole; flushes first, and waits for nothing.
     ///
     /// For whoever waits for several connections at once: see [`Connection::wait_outside`]. How long a reply may take is
     /// theirs to watch.
     ///
     /// # Errors
     /// Those of [`Connection::receive`].
-    pub fn has_reply(&mut self) -> Result<bool, ConnectionError> {
-        self.flush()?;
-        let Some(verb) = self.outstanding.front().map(|oldest| oldest.verb) else {
-            return Err(ConnectionError::OutOfTurn { outstanding: 0 });
-        };
-        match self.take_in(verb) {
-            Ok(is_whole) => Ok(is_whole),
+    pub fn receive_now(&mut self) -> Result<Option<Reply<'_>>, ConnectionError> {
+        let verb = self.awaited()?;
+        match self.read_head_now(verb) {
+            Ok(Some((head, consumed))) => self.take(verb, head, consumed).map(Some),
+            Ok(None) => Ok(None),
             Err(error) => Err(self.break_with(error)),
         }
     }
@@ -406,19 +411,19 @@ impl Connection {
         })
     }
 
-    /// Reads what has come; whether the input begins with a whole reply now.
-    fn take_in(&mut self, verb: Verb) -> Result<bool, ConnectionError> {
+    /// Reads what has come; the same where the input begins with a whole reply then.
+    fn read_head_now(&mut self, verb: Verb) -> Result<Option<(ReplyHead, usize)>, ConnectionError> {
         let doing = Doing::AwaitingReply(verb);
         let mut may_hold_more = true;
         loop {
             let parsed = parse_head(self.input.unread(), self.options.body_limit)
                 .map_err(|source| ConnectionError::Protocol { doing, source })?;
             let needed = match parsed {
-                Parsed::Complete { .. } => return Ok(true),
+                Parsed::Complete { value, consumed } => return Ok(Some((value, consumed))),
                 Parsed::Incomplete { needed } => needed,
             };
             if !may_hold_more {
-                return Ok(false);
+                return Ok(None);
             }
             let read = self.input.fill(needed, |room| {
                 let count = self.socket.read_now(room)?;
@@ -429,7 +434,7 @@ impl Connection {
                 Ok(0) => return Err(ConnectionError::Closed { doing }),
                 Ok(count) if std::mem::take(&mut self.gathers) => self.gather.came_with(count),
                 Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
                 Err(source) => return Err(failed(doing, None, source)),
             }
         }

@@ -105,7 +105,7 @@ pub(super) struct Burst {
     phase: Mutex<Phase>,
     changed: Condvar,
     epoll: Epoll,
-    /// Odd while a slot is served.
+    /// Odd while a slot is served. Changed by the burst's thread alone.
     step: AtomicU64,
     /// A handler keeps the others waiting: this burst takes nobody in any more.
     broken_up: AtomicBool,
@@ -207,6 +207,7 @@ impl Burst {
     fn serve(&self, lanes: &[Arc<Lane>]) -> io::Result<()> {
         let first_row = lanes.first().map_or(0, |lane| lane.row_index());
         let mut answers = [EpollEvent::empty(); ANSWERS];
+        let mut step = self.step.load(Ordering::Relaxed);
         loop {
             let count = match self.epoll.wait(&mut answers, LULL) {
                 Ok(0) => {
@@ -222,9 +223,10 @@ impl Burst {
                     return Ok(());
                 }
                 if let Some(lane) = lanes.get(answer.data() as usize - first_row) {
-                    self.step.fetch_add(1, Ordering::Release);
+                    self.step.store(step + 1, Ordering::Release);
                     self.make_round(lane);
-                    self.step.fetch_add(1, Ordering::Release);
+                    step += 2;
+                    self.step.store(step, Ordering::Release);
                 }
             }
             if !self.pace.is_brisk() {

@@ -56,8 +56,12 @@ impl Pace {
         if took >= nanoseconds(LONG) {
             return self.stumble();
         }
-        self.busy_ns.fetch_add(took, Ordering::Relaxed);
-        if self.jobs.fetch_add(1, Ordering::Relaxed) + 1 == WINDOW {
+        // Not in one step: that would cost each job more than a count that is now and then lost among slots.
+        let busy_ns = self.busy_ns.load(Ordering::Relaxed) + took;
+        self.busy_ns.store(busy_ns, Ordering::Relaxed);
+        let jobs = self.jobs.load(Ordering::Relaxed) + 1;
+        self.jobs.store(jobs, Ordering::Relaxed);
+        if jobs >= WINDOW {
             self.judge(ended_ns);
         }
     }

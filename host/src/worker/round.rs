@@ -142,9 +142,9 @@ impl Round {
             let Some(connection) = guard.as_mut() else {
                 return Ok(Some(Course::Over));
             };
-            let reply = match connection.has_reply() {
-                Ok(true) => connection.receive(),
-                Ok(false) => return Ok(None),
+            let reply = match connection.receive_now() {
+                Ok(Some(reply)) => Ok(reply),
+                Ok(None) => return Ok(None),
                 Err(error) => Err(error),
             };
             if let Some(heard) = self.hear(lane, reply)? {

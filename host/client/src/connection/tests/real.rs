@@ -330,11 +330,22 @@ fn the_answers_to_a_delete_and_a_reserve_are_read_together_where_jobs_are_waitin
     }
 }
 
-/// Waits for replies by the connection's descriptor; whether the oldest has come as a whole.
-fn outside(connection: &mut Connection) -> Result<bool, ConnectionError> {
+/// Waits for replies by the connection's descriptor; the oldest, where it has come as a whole.
+fn outside(connection: &mut Connection) -> Result<Option<Reply<'_>>, ConnectionError> {
     let mut waited = [PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
     assert_eq!(poll(&mut waited, 10_000_u16).unwrap(), 1, "nothing comes");
-    connection.has_reply()
+    connection.receive_now()
+}
+
+/// The job of a reserve that is waited for so, in as many pieces as the server writes.
+fn reserved_outside(connection: &mut Connection) -> (JobId, Vec<u8>) {
+    loop {
+        match outside(connection).unwrap() {
+            Some(Reply::Reserved { id, body }) => return (id, body.to_vec()),
+            None => {}
+            Some(other) => panic!("no job: {other:?}"),
+        }
+    }
 }
 
 #[test]
@@ -343,22 +354,20 @@ fn replies_can_be_waited_for_by_the_descriptor() {
         let Some(server) = server else { return };
         let mut connection = server.connect();
         assert!(matches!(
-            connection.has_reply(),
+            connection.receive_now(),
             Err(ConnectionError::OutOfTurn { outstanding: 0 })
         ));
         connection.queue(&Command::ReserveWithTimeout { seconds: 600 });
-        assert!(!connection.has_reply().unwrap(), "there is no job");
+        assert_eq!(connection.receive_now().unwrap(), None, "there is no job");
         let body = vec![b'x'; 60_000];
         let id = server.connect().put(0, 0, 60, &body).unwrap();
         connection.wait_outside().unwrap();
-        // In as many pieces as the server writes.
-        while !outside(&mut connection).unwrap() {}
-        assert_eq!(connection.receive().unwrap(), Reply::Reserved { id, body: &body });
+        assert_eq!(reserved_outside(&mut connection), (id, body));
         drop(server);
         connection.queue(&Command::Delete(id));
         let closed = loop {
             match outside(&mut connection) {
-                Ok(has_reply) => assert!(!has_reply),
+                Ok(reply) => assert_eq!(reply, None),
                 Err(error) => break error,
             }
         };
@@ -389,24 +398,23 @@ fn the_answers_to_a_delete_and_a_reserve_can_be_waited_for_together() {
     while id != last {
         tell(&mut connection, id);
         let waits_for_both = connection.low_water > 1;
-        while !outside(&mut connection).unwrap() {}
-        assert_eq!(connection.receive().unwrap(), Reply::Deleted);
-        let has_next = connection.has_reply().unwrap();
-        assert!(has_next || !waits_for_both, "one came without the other");
-        together += u32::from(waits_for_both);
-        while !has_next && !outside(&mut connection).unwrap() {}
-        id = match connection.receive().unwrap() {
-            Reply::Reserved { id, .. } => id,
-            other => panic!("no job: {other:?}"),
+        // The server writes an answer of one line as a whole.
+        assert_eq!(outside(&mut connection).unwrap(), Some(Reply::Deleted));
+        let next = match connection.receive_now().unwrap() {
+            Some(Reply::Reserved { id, .. }) => Some(id),
+            None => None,
+            Some(other) => panic!("no job: {other:?}"),
         };
+        assert!(next.is_some() || !waits_for_both, "one came without the other");
+        together += u32::from(waits_for_both);
+        id = next.unwrap_or_else(|| reserved_outside(&mut connection).0);
     }
     assert!(together > 0);
     // No job is left: the answer to the delete comes alone, to whoever waits no longer for both.
     tell(&mut connection, id);
     assert!(connection.low_water > 1);
     connection.wait_no_longer().unwrap();
-    assert!(outside(&mut connection).unwrap());
-    assert_eq!(connection.receive().unwrap(), Reply::Deleted);
-    assert!(!connection.has_reply().unwrap());
+    assert_eq!(outside(&mut connection).unwrap(), Some(Reply::Deleted));
+    assert_eq!(connection.receive_now().unwrap(), None);
     assert!(!connection.gather.is_due(), "it was in vain");
 }
