@@ -13,7 +13,12 @@ use empty_arrays::EmptyArrays;
 ///
 /// The error is serde's sentence and the path of the value that it is about, in one line.
 pub(crate) fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
-    let mut document = serde_json::Deserializer::from_slice(json);
+    // Once for all: else each string would be looked at again, and what nobody reads not at all.
+    let text = str::from_utf8(json).map_err(|error| {
+        let at = error.valid_up_to();
+        format!("found no UTF-8 at byte {at}, and JSON is UTF-8 throughout")
+    })?;
+    let mut document = serde_json::Deserializer::from_str(text);
     T::deserialize(EmptyArrays(&mut document))
         .and_then(|value| document.end().map(|()| value))
         .map_err(|error| sentence(json, &error))

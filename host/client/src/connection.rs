@@ -280,6 +280,19 @@ impl Connection {
         }
     }
 
+    /// The reply to the oldest command without one, where it has come as a whole together with an earlier one. Reads nothing.
+    ///
+    /// # Errors
+    /// Those of [`Connection::receive`].
+    pub fn receive_read(&mut self) -> Result<Option<Reply<'_>>, ConnectionError> {
+        let verb = self.awaited()?;
+        match self.parse_input(verb) {
+            Ok(Parsed::Complete { value, consumed }) => self.take(verb, value, consumed).map(Some),
+            Ok(Parsed::Incomplete { .. }) => Ok(None),
+            Err(error) => Err(self.break_with(error)),
+        }
+    }
+
     /// To be called before the next replies are waited for by the connection's descriptor.
     ///
     /// It is readable once anything of a reply has come, or the connection has ended. Where it has worked before, the
@@ -360,15 +373,21 @@ impl Connection {
         Ok(())
     }
 
+    /// The reply that the input begins with: its head, and its length in bytes.
+    fn parse_input(&self, verb: Verb) -> Result<Parsed<ReplyHead>, ConnectionError> {
+        parse_head(self.input.unread(), self.options.body_limit).map_err(|source| {
+            let doing = Doing::AwaitingReply(verb);
+            ConnectionError::Protocol { doing, source }
+        })
+    }
+
     /// Reads until the input begins with a whole reply; its head, and its length in bytes.
     fn read_head(&mut self, verb: Verb) -> Result<(ReplyHead, usize), ConnectionError> {
         let doing = Doing::AwaitingReply(verb);
         let mut transfer = Transfer::new(self.options.reply_timeout);
         self.gathers = self.is_pair() && self.gather.is_due();
         loop {
-            let parsed = parse_head(self.input.unread(), self.options.body_limit)
-                .map_err(|source| ConnectionError::Protocol { doing, source })?;
-            let needed = match parsed {
+            let needed = match self.parse_input(verb)? {
                 Parsed::Complete { value, consumed } => return Ok((value, consumed)),
                 Parsed::Incomplete { needed } => needed,
             };
@@ -416,9 +435,7 @@ impl Connection {
         let doing = Doing::AwaitingReply(verb);
         let mut may_hold_more = true;
         loop {
-            let parsed = parse_head(self.input.unread(), self.options.body_limit)
-                .map_err(|source| ConnectionError::Protocol { doing, source })?;
-            let needed = match parsed {
+            let needed = match self.parse_input(verb)? {
                 Parsed::Complete { value, consumed } => return Ok(Some((value, consumed))),
                 Parsed::Incomplete { needed } => needed,
             };

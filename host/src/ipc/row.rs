@@ -141,16 +141,25 @@ impl<'a> Pen<'a> {
 
     /// Says what the slot is at now, and answers with the time of [`monotonic_ns`] that it noted.
     pub fn enter(&mut self, state: State, job: u64, tube: Option<usize>) -> u64 {
-        self.begin(state, job, tube, false)
+        let now = monotonic_ns();
+        self.begin(state, job, tube, false, now);
+        now
+    }
+
+    /// Says that a job has come whose handler has not begun, at that time of [`monotonic_ns`].
+    pub fn job_came(&mut self, job: u64, tube: Option<usize>, now: u64) {
+        self.begin(State::Settling, job, tube, false, now);
     }
 
     /// Says that a handler is given a job that was deleted before; answers like [`Pen::enter`].
     pub fn run_deleted(&mut self, job: u64, tube: Option<usize>) -> u64 {
-        self.begin(State::Running, job, tube, true)
+        let now = monotonic_ns();
+        self.begin(State::Running, job, tube, true, now);
+        now
     }
 
-    fn begin(&mut self, state: State, job: u64, tube: Option<usize>, deleted: bool) -> u64 {
-        let (row, now) = (self.row, monotonic_ns());
+    fn begin(&mut self, state: State, job: u64, tube: Option<usize>, deleted: bool, now: u64) {
+        let row = self.row;
         row.write(|| {
             row.state.store(state as u32, Ordering::Relaxed);
             row.job.store(job, Ordering::Relaxed);
@@ -159,7 +168,6 @@ impl<'a> Pen<'a> {
             row.since.store(now, Ordering::Relaxed);
             row.deleted.store(deleted.into(), Ordering::Relaxed);
         });
-        now
     }
 
     /// Says that the job in hand is being settled.

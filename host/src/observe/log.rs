@@ -65,9 +65,9 @@ pub struct JobIdentity {
     /// The job's id.
     pub id: u64,
     /// Its logical tube, `-` until it is known.
-    pub tube: Arc<str>,
+    pub tube: &'static str,
     /// The handler.
-    pub handler: Arc<str>,
+    pub handler: &'static str,
     /// The JSON view of its body; nothing where it cannot be read, or [`wants_bodies`] says that it is not needed.
     pub data: Option<Arc<str>>,
 }
@@ -76,7 +76,7 @@ pub struct JobIdentity {
 enum Subject {
     Job(JobIdentity),
     /// A handler of that name does something apart from jobs.
-    Handler(Arc<str>),
+    Handler(&'static str),
 }
 
 struct Log {
@@ -181,6 +181,14 @@ pub fn reopen() {
     }
 }
 
+/// What stands for a tube or a handler that is not known.
+pub const UNKNOWN: &str = "-";
+
+/// Keeps a name for the life of the process, as lines of any thread may carry it: for those of a worker's tubes and handlers.
+pub fn keep_name(name: &str) -> &'static str {
+    Box::leak(Box::from(name))
+}
+
 /// Marks this thread as the one that works on `job`, or on none.
 pub fn set_job(job: Option<JobIdentity>) {
     SUBJECT.with_borrow_mut(|current| *current = job.map(Subject::Job));
@@ -195,15 +203,15 @@ pub fn take_job() -> Option<JobIdentity> {
 }
 
 /// Marks this thread as one on which that handler does something apart from jobs.
-pub fn set_handler(name: Arc<str>) {
+pub fn set_handler(name: &'static str) {
     SUBJECT.with_borrow_mut(|current| *current = Some(Subject::Handler(name)));
 }
 
 /// Tells what was learnt of the tube of this thread's job.
-pub fn set_tube(tube: &Arc<str>) {
+pub fn set_tube(tube: &'static str) {
     SUBJECT.with_borrow_mut(|current| {
         if let Some(Subject::Job(job)) = current {
-            job.tube = tube.clone();
+            job.tube = tube;
         }
     });
 }
@@ -263,8 +271,8 @@ impl Log {
         let fill = |current: &Option<Subject>, line: &mut Line| match current {
             Some(Subject::Job(identity)) if job == 0 || job == identity.id => {
                 line.json("job", &identity.id.to_string());
-                line.text("tube", &identity.tube);
-                line.text("handler", &identity.handler);
+                line.text("tube", identity.tube);
+                line.text("handler", identity.handler);
                 line.data(identity.data.clone());
             }
             _ if job != 0 => line.json("job", &job.to_string()),

@@ -10,13 +10,8 @@ use crate::observe::line::chain;
 /// A body whose view may be asked for, from any thread.
 pub(crate) struct LazyView<'a> {
     body: &'a [u8],
-    made: OnceLock<Result<View, String>>,
-}
-
-enum View {
-    /// The body is JSON itself.
-    Body,
-    Transcoded(Vec<u8>),
+    /// The view of a body that is not JSON itself.
+    made: OnceLock<Result<Vec<u8>, String>>,
 }
 
 impl<'a> LazyView<'a> {
@@ -29,18 +24,19 @@ impl<'a> LazyView<'a> {
 
     /// The view, or why there is none, in the form in which it crosses the border.
     pub(crate) fn json(&self) -> RResult<RSlice<'_, u8>, RString> {
+        if payload::detect(self.body) == Format::Json {
+            return ROk(self.body.into());
+        }
         match self.made.get_or_init(|| self.make()) {
-            Ok(View::Body) => ROk(self.body.into()),
-            Ok(View::Transcoded(json)) => ROk(json.as_slice().into()),
+            Ok(json) => ROk(json.as_slice().into()),
             Err(error) => RErr(error.as_str().into()),
         }
     }
 
-    fn make(&self) -> Result<View, String> {
+    fn make(&self) -> Result<Vec<u8>, String> {
         let mut scratch = Vec::new();
         match payload::json_view(self.body, &Limits::default(), &mut scratch) {
-            Ok(view) if view.format == Format::Json => Ok(View::Body),
-            Ok(_) => Ok(View::Transcoded(scratch)),
+            Ok(_) => Ok(scratch),
             Err(error) => Err(chain(&error)),
         }
     }

@@ -74,7 +74,7 @@ impl What {
 pub(super) struct Aside {
     what: What,
     /// The handler's name.
-    handler: Arc<str>,
+    handler: &'static str,
     returned: AtomicBool,
 }
 
@@ -143,7 +143,7 @@ impl Asides {
         };
         let aside = Arc::new(Aside {
             what,
-            handler: made.name.clone(),
+            handler: made.name,
             returned: AtomicBool::new(false),
         });
         let under_way = UnderWay(aside.clone(), shared.clone());
@@ -153,7 +153,7 @@ impl Asides {
             .spawn(move || {
                 let UnderWay(aside, shared) = &under_way;
                 fatal::mark_thread_apart(mark);
-                log::set_handler(aside.handler.clone());
+                log::set_handler(aside.handler);
                 if let Some(made) = shared.handlers.all().get(index) {
                     what.run(shared, made);
                 }
@@ -161,7 +161,7 @@ impl Asides {
         match started {
             Ok(thread) => self.started.push((aside, thread)),
             Err(error) => {
-                let (handler, what) = (&*made.name, what.name());
+                let (handler, what) = (made.name, what.name());
                 error!(handler, what, error = %error, "cannot start a thread");
             }
         }
@@ -202,7 +202,7 @@ impl Keeper {
             }
         }
         for aside in self.asides.under_way() {
-            let (handler, what) = (&*aside.handler, aside.what.name());
+            let (handler, what) = (aside.handler, aside.what.name());
             warn!(handler, what, "it does not return: the worker leaves without it");
         }
         Ok(())

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::RetrySource,
-    ipc::row::{State, monotonic_ns},
+    ipc::row::monotonic_ns,
     observe::{
         line::{bounded, chain, php::compact},
         log::{self, JobIdentity},
@@ -33,8 +33,7 @@ use crate::{
 
 /// Runs the handler on a job and decides; `None` where nothing is left to be settled by this slot.
 pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> Option<Pending> {
-    // Not running yet: whatever happens before the handler begins is no fault of the job.
-    let looked_ns = lane.enter(State::Settling, id.0, shared.tubes.only());
+    let reserved_ns = lane.reserved_ns();
     if log::wants_bodies() {
         *lane.data() = shown(body);
     }
@@ -44,12 +43,12 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     let (place, tube, made) = match chosen {
         Ok((place, (tube, made))) => (place, tube, made),
         Err(instead) => {
-            let pending = || settle_instead(lane, id, instead, looked_ns);
+            let pending = || settle_instead(lane, id, instead, reserved_ns);
             return lane.claim_unopened().then(pending).flatten();
         }
     };
     let at_most_once = asks_for_at_most_once(shared, body);
-    if at_most_once && !delete_before_running(lane, id, looked_ns) {
+    if at_most_once && !delete_before_running(lane, id, reserved_ns) {
         return None;
     }
     if !at_most_once && !lane.open() {
@@ -57,15 +56,11 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
         return None;
     }
     let started_ns = match at_most_once {
-        true => lane.pen().run_deleted(id.0, tube),
-        false => lane.enter(State::Running, id.0, tube),
+        true => lane.run_deleted(id, tube),
+        false => lane.run(id, tube),
     };
-    if !at_most_once {
-        lane.running(id);
-    }
     lane.row().count_executed();
     shared.count_job();
-    shared.have_watched();
     let job = LentJob::new(id, body, lane, &shared.tubes);
     let outcome = made.handler.execute(job.lend());
     lane.not_running();
@@ -84,7 +79,7 @@ pub(super) fn execute(lane: &Lane, shared: &Shared, id: JobId, body: &[u8]) -> O
     let pending = weigh(lane, &job, body, outcome, started_ns, at_most_once);
     if let Some(burst) = &shared.burst {
         // With what the queue server was asked: in a burst the others wait for that as well.
-        let kept_since_ns = if at_most_once { looked_ns } else { started_ns };
+        let kept_since_ns = if at_most_once { reserved_ns } else { started_ns };
         burst.pace.note(kept_since_ns, monotonic_ns());
     }
     pending
@@ -121,11 +116,11 @@ pub(super) fn identify(lane: &Lane, id: JobId) -> JobIdentity {
     let shared = &lane.shared;
     let learnt = || lane.known(id).flatten()?.tube;
     let tube = shared.tubes.only().or_else(learnt);
-    let handler = shared.handlers.of(tube).map(|made| &made.name);
+    let handler = shared.handlers.of(tube).map(|made| made.name);
     JobIdentity {
         id: id.0,
-        tube: tube.map_or_else(|| shared.handlers.unknown(), |index| shared.tubes.name(index)),
-        handler: handler.cloned().unwrap_or_else(|| shared.handlers.unknown()),
+        tube: tube.map_or(log::UNKNOWN, |index| shared.tubes.name(index)),
+        handler: handler.unwrap_or(log::UNKNOWN),
         data: log::wants_bodies().then(|| lane.data().clone()).flatten(),
     }
 }

@@ -1,15 +1,16 @@
 //! The handlers of a worker's pool: one instance of each, and which one executes the jobs of which tube.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     config::HandlerConfig,
+    observe::log,
     plugin::{PluginError, PluginErrors, library::Handler, registry::Registry},
 };
 
 /// A handler with its name.
 pub(super) struct Made {
-    pub(super) name: Arc<str>,
+    pub(super) name: &'static str,
     pub(super) handler: Handler,
     /// How often it wants a tick.
     pub(super) tick_every: Option<Duration>,
@@ -23,7 +24,6 @@ pub(super) struct Handlers {
     of_tube: Vec<usize>,
     /// All names, for a log line about the worker.
     names: String,
-    unknown: Arc<str>,
 }
 
 impl Handlers {
@@ -49,23 +49,22 @@ impl Handlers {
         let mut made: Vec<Made> = Vec::new();
         let mut indices = Vec::new();
         for name in of_tube {
-            let known = made.iter().position(|made| *made.name == **name);
+            let known = made.iter().position(|made| made.name == name);
             indices.push(known.unwrap_or(made.len()));
             if known.is_none() {
                 let config = configs.get(name).cloned().unwrap_or_default();
                 made.push(Made {
-                    name: Arc::from(name.as_str()),
+                    name: log::keep_name(name),
                     handler: registry.create(name, config.value())?,
                     tick_every: None,
                 });
             }
         }
-        let names: Vec<&str> = made.iter().map(|made| &*made.name).collect();
+        let names: Vec<&str> = made.iter().map(|made| made.name).collect();
         Ok(Handlers {
             names: names.join(","),
             made,
             of_tube: indices,
-            unknown: Arc::from("-"),
         })
     }
 
@@ -99,10 +98,5 @@ impl Handlers {
     /// The names of all, with commas between.
     pub(super) fn names(&self) -> &str {
         &self.names
-    }
-
-    /// What stands for a tube or a handler that is not known.
-    pub(super) fn unknown(&self) -> Arc<str> {
-        self.unknown.clone()
     }
 }

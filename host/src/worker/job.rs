@@ -48,7 +48,7 @@ impl<'a> LentJob<'a> {
     pub(super) fn facts(&self) -> Option<Facts> {
         let facts = self.lane.facts(self.id);
         if let Some(index) = facts.and_then(|facts| facts.tube) {
-            log::set_tube(&self.tubes.name(index));
+            log::set_tube(self.tubes.name(index));
         }
         facts
     }
@@ -69,7 +69,7 @@ impl RawJob for LentJob<'_> {
 
     fn tube(&self) -> RStr<'_> {
         let index = self.tubes.only().or_else(|| self.facts()?.tube);
-        index.map_or("-", |index| self.tubes.name_str(index)).into()
+        index.map_or(log::UNKNOWN, |index| self.tubes.name(index)).into()
     }
 
     fn attempt(&self) -> u32 {

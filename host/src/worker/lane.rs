@@ -122,9 +122,24 @@ impl Lane {
     /// Says in the row what the slot is at; see [`Pen::enter`].
     pub(super) fn enter(&self, state: State, job: u64, tube: Option<usize>) -> u64 {
         let now = self.pen().enter(state, job, tube);
-        if matches!(state, State::Idle | State::Running | State::Paused) {
+        if matches!(state, State::Idle | State::Paused) {
             self.shared.have_noticed();
         }
+        now
+    }
+
+    /// Says that a handler is given the job now, and when that is, in nanoseconds of the shared clock.
+    pub(super) fn run(&self, id: JobId, tube: Option<usize>) -> u64 {
+        let now = self.pen().enter(State::Running, id.0, tube);
+        self.shared.scoreboard.set_running(self.row, self.key(id));
+        self.shared.have_watched();
+        now
+    }
+
+    /// The same for a job that was deleted before: it comes back to nobody, so nobody has to know that it runs.
+    pub(super) fn run_deleted(&self, id: JobId, tube: Option<usize>) -> u64 {
+        let now = self.pen().run_deleted(id.0, tube);
+        self.shared.have_watched();
         now
     }
 
@@ -166,11 +181,6 @@ impl Lane {
     /// The index of that row.
     pub(super) fn row_index(&self) -> usize {
         self.row
-    }
-
-    /// Says that a handler is given the job now.
-    pub(super) fn running(&self, id: JobId) {
-        self.shared.scoreboard.set_running(self.row, self.key(id));
     }
 
     /// Says that the handler has ended, or that the job is taken from it.
@@ -380,12 +390,18 @@ impl Lane {
 
     /// `false` where the keeper has ended the reserve that the job came from.
     pub(super) fn begin_job(&self, id: JobId) -> bool {
+        let now = monotonic_ns();
         self.job.store(id.0, Ordering::Release);
-        self.reserved_ns.store(monotonic_ns(), Ordering::Release);
+        self.reserved_ns.store(now, Ordering::Release);
         self.knowledge().forget();
         self.puts.begin();
         self.cancelled.store(false, Ordering::Relaxed);
-        self.change(Settler::Waiting, Settler::Starting)
+        let begins = self.change(Settler::Waiting, Settler::Starting);
+        if begins {
+            // Not running yet: whatever happens before the handler begins is no fault of the job.
+            self.pen().job_came(id.0, self.shared.tubes.only(), now);
+        }
+        begins
     }
 
     pub(super) fn end_job(&self) {

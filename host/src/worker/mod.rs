@@ -164,21 +164,21 @@ impl Shared {
         }
     }
 
-    /// Makes sure that the main thread looks after the job that has just begun.
-    fn have_watched(&self) {
-        // Between saying in the row that a job runs and looking whether anybody watches.
-        fence(Ordering::SeqCst);
-        if !self.watching.load(Ordering::Relaxed) && !self.watching.swap(true, Ordering::Relaxed) {
-            self.ring();
-        }
-    }
-
     /// Wakes the main thread where it waits for slots to come to rest: one has just reached another state.
     fn have_noticed(&self) {
         // Between saying so in the row and looking whether anybody waits; the other half is in
         // `Keeper::end_waiting_reserves`.
         fence(Ordering::SeqCst);
         if !self.reserves() {
+            self.ring();
+        }
+    }
+
+    /// The same where the state is a job's beginning, after which the main thread has to look.
+    fn have_watched(&self) {
+        self.have_noticed();
+        // Behind its fence, with the other half in `Keeper::watch_jobs`.
+        if !self.watching.load(Ordering::Relaxed) && !self.watching.swap(true, Ordering::Relaxed) {
             self.ring();
         }
     }

@@ -4,7 +4,7 @@
 //! or the worker's [burst](super::burst), which waits for those of all slots at once.
 
 use asynccall_client::{
-    connection::ConnectionError,
+    connection::{Connection, ConnectionError},
     protocol::{Command, JobId, Reply, Verb},
 };
 use tracing::{debug, info};
@@ -95,10 +95,13 @@ impl Round {
 
     /// Tells what was decided and reserves the next job, in one write; over where there is neither.
     pub(super) fn send(&mut self, lane: &Lane) -> Result<Course, Box<Lost>> {
-        let mut guard = lane.connection();
-        let Some(connection) = guard.as_mut() else {
-            return Ok(Course::Over);
-        };
+        match lane.connection().as_mut() {
+            Some(connection) => self.send_over(lane, connection),
+            None => Ok(Course::Over),
+        }
+    }
+
+    fn send_over(&mut self, lane: &Lane, connection: &mut Connection) -> Result<Course, Box<Lost>> {
         self.reserves = lane.reserves();
         if self.pending.is_none() && !self.reserves {
             return Ok(Course::Over);
@@ -113,7 +116,10 @@ impl Round {
         }
         match connection.flush() {
             Err(error) => self.conclude(lane, Err(error))?,
-            Ok(()) if self.pending.is_none() => wait(lane),
+            Ok(()) if self.pending.is_none() => {
+                lane.begin_waiting();
+                lane.enter(State::Idle, 0, None);
+            }
             Ok(()) => {}
         }
         Ok(Course::On)
@@ -121,15 +127,9 @@ impl Round {
 
     /// Waits for the answers and executes the job that comes.
     pub(super) fn hear_and_work(&mut self, lane: &Lane) -> Result<Course, Box<Lost>> {
-        let heard = {
-            let mut guard = lane.connection();
-            let Some(connection) = guard.as_mut() else {
-                return Ok(Course::Over);
-            };
-            loop {
-                if let Some(heard) = self.hear(lane, connection.receive())? {
-                    break heard;
-                }
+        let heard = loop {
+            if let Some(heard) = self.hear(lane, |connection| connection.receive().map(Some))? {
+                break heard;
             }
         };
         self.follow(lane, heard)
@@ -137,49 +137,53 @@ impl Round {
 
     /// Hears what has come, and executes the job if it has; tells and reserves then. `None` where answers are still to come.
     pub(super) fn advance(&mut self, lane: &Lane) -> Result<Option<Course>, Box<Lost>> {
-        let heard = loop {
-            let mut guard = lane.connection();
-            let Some(connection) = guard.as_mut() else {
-                return Ok(Some(Course::Over));
-            };
-            let reply = match connection.receive_now() {
-                Ok(Some(reply)) => Ok(reply),
-                Ok(None) => return Ok(None),
-                Err(error) => Err(error),
-            };
-            if let Some(heard) = self.hear(lane, reply)? {
-                break heard;
-            }
+        let Some(heard) = self.hear(lane, Connection::receive_now)? else {
+            return Ok(None);
         };
-        let course = match self.follow(lane, heard)? {
-            Course::On => self.send(lane)?,
-            Course::Over => Course::Over,
-        };
-        if course == Course::On
-            && let Some(connection) = lane.connection().as_mut()
-        {
-            // An error is reported with the next reply.
-            let _reported = connection.wait_outside();
+        if self.follow(lane, heard)? == Course::Over {
+            return Ok(Some(Course::Over));
         }
-        Ok((course == Course::Over).then_some(course))
+        let mut guard = lane.connection();
+        let Some(connection) = guard.as_mut() else {
+            return Ok(Some(Course::Over));
+        };
+        if self.send_over(lane, connection)? == Course::Over {
+            return Ok(Some(Course::Over));
+        }
+        // An error is reported with the next reply.
+        let _reported = connection.wait_outside();
+        Ok(None)
     }
 
-    /// Takes the next answer for what it must be: the one about the last job, else the one to the reserve. `None`
-    /// where that is still to come.
+    /// Hears the answer about the last job, and then the one to the reserve; `None` where `receive` has none yet.
     fn hear(
         &mut self,
         lane: &Lane,
-        reply: Result<Reply<'_>, ConnectionError>,
+        receive: impl Fn(&mut Connection) -> Result<Option<Reply<'_>>, ConnectionError>,
     ) -> Result<Option<Heard>, Box<Lost>> {
-        if self.pending.is_none() {
-            return Ok(Some(receive_job(reply, &mut self.body)?));
-        }
-        self.conclude(lane, reply)?;
-        if !self.reserves {
+        let mut guard = lane.connection();
+        let Some(connection) = guard.as_mut() else {
             return Ok(Some(Heard::Last));
+        };
+        if self.pending.is_some() {
+            let Some(reply) = receive(connection).transpose() else {
+                return Ok(None);
+            };
+            self.conclude(lane, reply)?;
+            if !self.reserves {
+                return Ok(Some(Heard::Last));
+            }
+            lane.begin_waiting();
+            // It mostly comes with the first answer, and then the slot is never idle.
+            if let Some(reply) = connection.receive_read()? {
+                return Ok(Some(receive_job(reply, &mut self.body)?));
+            }
+            lane.enter(State::Idle, 0, None);
         }
-        wait(lane);
-        Ok(None)
+        match receive(connection)? {
+            Some(reply) => Ok(Some(receive_job(reply, &mut self.body)?)),
+            None => Ok(None),
+        }
     }
 
     fn conclude(&mut self, lane: &Lane, reply: Result<Reply<'_>, ConnectionError>) -> Result<(), Box<Lost>> {
@@ -227,12 +231,6 @@ impl Round {
     }
 }
 
-/// A reserve waits from now on.
-fn wait(lane: &Lane) {
-    lane.begin_waiting();
-    lane.enter(State::Idle, 0, None);
-}
-
 fn lost(inconclusive: Inconclusive, body: &mut Vec<u8>) -> Box<Lost> {
     let unsettled = inconclusive.left.map(|pending| Unsettled {
         pending,
@@ -244,11 +242,8 @@ fn lost(inconclusive: Inconclusive, body: &mut Vec<u8>) -> Box<Lost> {
     })
 }
 
-fn receive_job(
-    reply: Result<Reply<'_>, ConnectionError>,
-    body: &mut Vec<u8>,
-) -> Result<Heard, ConnectionError> {
-    match reply? {
+fn receive_job(reply: Reply<'_>, body: &mut Vec<u8>) -> Result<Heard, ConnectionError> {
+    match reply {
         Reply::Reserved { id, body: bytes } => {
             body.clear();
             if bytes.len() <= BODY_KEPT {

@@ -1,16 +1,14 @@
 //! The pool's tubes: what to watch, and which logical tube a wire name stands for.
 
-use std::sync::Arc;
-
 use asynccall_client::tube::{TubeMap, TubeName, TubeNaming, TubeNamingError};
 
-use crate::config::Pool;
+use crate::{config::Pool, observe::log};
 
 /// The tubes of one pool.
 pub(super) struct Tubes {
     naming: TubeNaming,
     map: TubeMap,
-    names: Vec<Arc<str>>,
+    names: Vec<&'static str>,
 }
 
 impl Tubes {
@@ -18,7 +16,8 @@ impl Tubes {
     pub(super) fn of(pool: &Pool) -> Result<Tubes, String> {
         let map = TubeMap::new(pool.tube_naming, pool.tubes.iter().map(String::as_str))
             .map_err(|error| crate::observe::line::chain(&error))?;
-        let names = map.tubes().iter().map(|tube| Arc::from(tube.name())).collect();
+        let names = map.tubes().iter().map(|tube| log::keep_name(tube.name()));
+        let names = names.collect();
         let naming = pool.tube_naming;
         Ok(Tubes { naming, map, names })
     }
@@ -55,16 +54,11 @@ impl Tubes {
     /// The index of the logical tube that a wire name stands for.
     pub(super) fn index(&self, wire: &str) -> Option<usize> {
         let logical = self.map.logical(wire)?;
-        self.names.iter().position(|name| **name == *logical)
+        self.names.iter().position(|name| *name == logical)
     }
 
     /// A logical tube's name.
-    pub(super) fn name(&self, index: usize) -> Arc<str> {
-        self.names.get(index).cloned().unwrap_or_else(|| Arc::from("-"))
-    }
-
-    /// The same, borrowed.
-    pub(super) fn name_str(&self, index: usize) -> &str {
-        self.names.get(index).map_or("-", |name| name)
+    pub(super) fn name(&self, index: usize) -> &'static str {
+        self.names.get(index).copied().unwrap_or(log::UNKNOWN)
     }
 }

@@ -61,6 +61,15 @@ fn read<T: DeserializeOwned>(json: Value) -> Result<T, String> {
     from_slice(json.to_string().as_bytes())
 }
 
+#[test]
+fn what_is_not_utf_8_is_refused_wherever_it_is() {
+    let found = from_slice::<Value>(b"{\"size\": \"\xE4\"}");
+    let expected = "found no UTF-8 at byte 10, and JSON is UTF-8 throughout";
+    assert_eq!(found, Err(expected.to_owned()));
+    let unread = from_slice::<Part>(b"{\"size\": 1, \"unread\": \"\xE4\"}");
+    assert!(unread.is_err_and(|said| said.starts_with("found no UTF-8 at byte 23")));
+}
+
 #[track_caller]
 fn refused<T: DeserializeOwned + Debug>(json: &str) -> String {
     from_slice::<T>(json.as_bytes()).expect_err("the document does not fit")

@@ -353,6 +353,35 @@ fn a_job_that_crosses_the_half_close_is_marked() {
 }
 
 #[test]
+fn a_reply_that_has_come_with_an_earlier_one_is_there_without_reading() {
+    let (go, is_read) = std::sync::mpsc::channel::<()>();
+    let server = Scripted::start(move |mut stream| {
+        (0..3).for_each(|_| next_command(&mut stream));
+        stream
+            .write_all(b"DELETED\r\nRESERVED 2 1\r\nx\r\nTIMED")
+            .unwrap();
+        is_read.recv().unwrap();
+        stream.write_all(b"_OUT\r\n").unwrap();
+        until_closed(&mut stream);
+    });
+    let mut connection = server.connect();
+    connection.queue(&Command::Delete(JobId(1)));
+    connection.queue(&Command::Reserve);
+    connection.queue(&Command::ReserveWithTimeout { seconds: 0 });
+    assert_eq!(connection.receive_read().unwrap(), None, "nothing was read");
+    assert_eq!(connection.receive().unwrap(), Reply::Deleted);
+    let (id, body) = (JobId(2), b"x".as_slice());
+    assert_eq!(
+        connection.receive_read().unwrap(),
+        Some(Reply::Reserved { id, body })
+    );
+    assert_eq!(connection.receive_read().unwrap(), None, "it is not whole");
+    go.send(()).unwrap();
+    assert_eq!(connection.receive().unwrap(), Reply::TimedOut);
+    server.finish(connection);
+}
+
+#[test]
 fn statistics_that_cannot_be_read_leave_the_connection_in_step() {
     let server = Scripted::start(|mut stream| {
         for reply in [b"OK 3\r\nabc\r\n".as_slice(), b"TIMED_OUT\r\n"] {
