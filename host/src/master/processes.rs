@@ -208,8 +208,7 @@ impl Processes {
                 inherited.push(self.stderr.as_fd());
             }
             inherited.extend(generation.catalog.plugins.iter().map(AsFd::as_fd));
-            let is_alone = setup.pool.worker_num == 1 && setup.pool.slots == 1;
-            let (pid, link) = spawn::spawn(&inherited, output, is_alone)?;
+            let (pid, link) = spawn::spawn(&inherited, output)?;
             Ok((pid, Link::serve(id, link, UnderWay::default(), events.clone())?))
         });
         let (pid, link) = match started {

@@ -36,6 +36,7 @@ use super::{
     lane::Lane,
     pace::Pace,
     round::{Course, Lost, Round},
+    scheduling::Scheduling,
 };
 use crate::ipc::row::{State, monotonic_ns};
 
@@ -174,6 +175,8 @@ impl Burst {
 
     /// The burst's thread: serves one burst after the other.
     pub(super) fn run(&self, lanes: &[Arc<Lane>]) {
+        // Jobs come one after the other while there is one.
+        Scheduling::of_this_thread(false).give_way(true);
         while self.wait_for_guests() {
             if let Some(lane) = lanes.first() {
                 // The main thread looks after bursts while there are any.
