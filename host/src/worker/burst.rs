@@ -175,8 +175,7 @@ impl Burst {
 
     /// The burst's thread: serves one burst after the other.
     pub(super) fn run(&self, lanes: &[Arc<Lane>]) {
-        // Jobs come one after the other while there is one.
-        Scheduling::of_this_thread(false).give_way(true);
+        let mut scheduling = Scheduling::of_this_thread(false);
         while self.wait_for_guests() {
             if let Some(lane) = lanes.first() {
                 // The main thread looks after bursts while there are any.
@@ -184,7 +183,7 @@ impl Burst {
             }
             debug!("a burst of short jobs: one thread serves all slots");
             let before = self.rounds();
-            if let Err(error) = self.serve(lanes) {
+            if let Err(error) = self.serve(lanes, &mut scheduling) {
                 warn!(error = %error, "cannot wait for several connections at once");
                 self.pace.stumble();
             }
@@ -207,7 +206,7 @@ impl Burst {
         *phase.unwrap_or_else(PoisonError::into_inner) == Phase::Runs
     }
 
-    fn serve(&self, lanes: &[Arc<Lane>]) -> io::Result<()> {
+    fn serve(&self, lanes: &[Arc<Lane>], scheduling: &mut Scheduling) -> io::Result<()> {
         let first_row = lanes.first().map_or(0, |lane| lane.row_index());
         let mut answers = [EpollEvent::empty(); ANSWERS];
         let mut step = self.step.load(Ordering::Relaxed);
@@ -228,6 +227,7 @@ impl Burst {
                 if let Some(lane) = lanes.get(answer.data() as usize - first_row) {
                     self.step.store(step + 1, Ordering::Release);
                     self.make_round(lane);
+                    scheduling.note_job(lane.reserved_ns());
                     step += 2;
                     self.step.store(step, Ordering::Release);
                 }
