@@ -191,56 +191,36 @@ fn a_pid_file_may_have_a_long_name_in_a_deep_directory() {
 }
 
 #[test]
-fn slots_push_nobody_aside_while_they_are_busy_unless_the_operator_has_chosen_their_policy() {
+fn workers_push_nobody_aside_unless_the_operator_has_chosen_their_policy() {
     let Some(queue) = Beanstalkd::start() else { return };
-    let wait_until_done = || {
-        eventually("all jobs are done", || {
-            (queue.stat("current-jobs-ready") == 0 && queue.stat("current-jobs-reserved") == 0).then_some(())
-        });
-    };
-    let work = |jobs| {
-        queue.put_all("t", (0..jobs).map(|_| "{}".to_owned()));
-        wait_until_done();
-    };
     let policies = |daemon: &Daemon| {
         let workers = daemon.workers().into_iter();
-        workers.flat_map(processes::slot_policies).collect::<Vec<_>>()
+        (
+            processes::policy(daemon.pid()),
+            workers.map(processes::policy).collect::<Vec<_>>(),
+        )
     };
-    let host = |workers| {
+    let daemon = Host::new(&queue).plugin("echo").tube("t").workers(2).start();
+    assert_eq!(policies(&daemon), (libc::SCHED_OTHER, vec![libc::SCHED_BATCH; 2]));
+    let policies_by = |tool: &[&str], workers: u32| {
         let host = Host::new(&queue).plugin("echo").tube("t").workers(workers);
-        host.flag("--max-request=0")
-    };
-    let daemon = host(2).start();
-    assert_eq!(policies(&daemon), [libc::SCHED_OTHER; 2]);
-    eventually("a slot is busy", || {
-        work(2_000);
-        policies(&daemon).contains(&libc::SCHED_BATCH).then_some(())
-    });
-    eventually("jobs are rare", || {
-        work(1);
-        (policies(&daemon) == [libc::SCHED_OTHER; 2]).then_some(())
-    });
-    drop(daemon);
-    let policies_by = |tool: &[&str]| {
-        let host = host(1);
         let run = host.command(&["run"]);
         let mut command = Command::new(tool[0]);
         command.args(&tool[1..]).arg(run.get_program());
         command.args(run.get_args());
         let mut daemon = host.spawn_as(command);
         daemon.wait_until_serving();
-        work(2_000);
         policies(&daemon)
     };
     if have("chrt", &["--version"], "Debian: util-linux") {
-        assert_eq!(policies_by(&["chrt", "--idle", "0"]), [libc::SCHED_IDLE]);
+        let chosen = (libc::SCHED_IDLE, vec![libc::SCHED_IDLE]);
+        assert_eq!(policies_by(&["chrt", "--idle", "0"], 1), chosen);
     }
     if have("taskset", &["--version"], "Debian: util-linux") {
-        let alone = policies_by(&["taskset", "--cpu-list", "0"]);
-        assert_eq!(
-            alone,
-            [libc::SCHED_OTHER],
-            "nobody else waits for the one processor"
-        );
+        let pinned = |workers| policies_by(&["taskset", "--cpu-list", "0"], workers);
+        let several = (libc::SCHED_OTHER, vec![libc::SCHED_BATCH; 2]);
+        assert_eq!(pinned(2), several);
+        let alone = (libc::SCHED_OTHER, vec![libc::SCHED_OTHER]);
+        assert_eq!(pinned(1), alone, "nobody else waits for the one processor");
     }
 }

@@ -55,19 +55,12 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-/// The scheduling policies of a worker's slots (sched(7)), as their numbers in proc_pid_stat(5).
-pub(crate) fn slot_policies(pid: u32) -> Vec<i32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process exists");
-    let read = |thread: &Path, file: &str| fs::read_to_string(thread.join(file)).expect("the thread exists");
-    let policy = |thread: PathBuf| {
-        let text = (read(&thread, "comm") == "slot\n").then(|| read(&thread, "stat"))?;
-        let fields = text.rsplit_once(')').expect("a stat line").1;
-        let policy = fields.split_whitespace().nth(38).expect("the 41st field");
-        Some(policy.parse().expect("a number"))
-    };
-    threads
-        .filter_map(|thread| policy(thread.expect("a directory").path()))
-        .collect()
+/// The scheduling policy of a process (sched(7)), as its number in proc_pid_stat(5).
+pub(crate) fn policy(pid: u32) -> i32 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process exists");
+    let fields = text.rsplit_once(')').expect("a stat line").1;
+    let policy = fields.split_whitespace().nth(38).expect("the 41st field");
+    policy.parse().expect("a number")
 }
 
 /// User and system time that a process has used (proc_pid_stat(5)), in clock ticks of 10 ms.

@@ -30,7 +30,7 @@ pub(crate) fn pss_bytes(pids: &[u32]) -> u64 {
     pids.iter().map(of).sum()
 }
 
-/// Has this process not push others aside when it is woken, as the daemon's busy slots do not: `SCHED_BATCH` of sched(7).
+/// Has this process not push others aside when it is woken, as the daemon's workers do not: `SCHED_BATCH` of sched(7).
 pub(crate) fn give_way() {
     let parameters = libc::sched_param { sched_priority: 0 };
     #[allow(unsafe_code, reason = "nix has no call for it")]

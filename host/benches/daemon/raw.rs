@@ -6,7 +6,7 @@
 //!
 //! In every layout it has of the daemon's own means what wins there. Low water ([`Connection::low_water`]): it is not woken
 //! before the socket has all that it waits for, and need not find out first whether jobs are waiting, as the daemon has to.
-//! Giving way (`--give-way`): it runs as `SCHED_BATCH`, as the daemon's busy slots do. Several processes have both, and so has
+//! Giving way (`--give-way`): it runs as `SCHED_BATCH`, as the daemon's workers do. Several processes have both, and so has
 //! one over epoll and TCP, which saves it processor time. Over epoll and a Unix socket one process has neither, since it is
 //! faster without. One connection alone has low water, and on the server's core would lose by giving way. With stamps it
 //! has neither: a drain's means are none for the time of a single job.

@@ -208,7 +208,8 @@ impl Processes {
                 inherited.push(self.stderr.as_fd());
             }
             inherited.extend(generation.catalog.plugins.iter().map(AsFd::as_fd));
-            let (pid, link) = spawn::spawn(&inherited, output)?;
+            let is_alone = setup.pool.worker_num == 1 && setup.pool.slots == 1;
+            let (pid, link) = spawn::spawn(&inherited, output, is_alone)?;
             Ok((pid, Link::serve(id, link, UnderWay::default(), events.clone())?))
         });
         let (pid, link) = match started {

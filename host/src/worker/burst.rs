@@ -36,7 +36,6 @@ use super::{
     lane::Lane,
     pace::Pace,
     round::{Course, Lost, Round},
-    scheduling::Scheduling,
 };
 use crate::ipc::row::{State, monotonic_ns};
 
@@ -175,7 +174,6 @@ impl Burst {
 
     /// The burst's thread: serves one burst after the other.
     pub(super) fn run(&self, lanes: &[Arc<Lane>]) {
-        let mut scheduling = Scheduling::of_this_thread(false);
         while self.wait_for_guests() {
             if let Some(lane) = lanes.first() {
                 // The main thread looks after bursts while there are any.
@@ -183,7 +181,7 @@ impl Burst {
             }
             debug!("a burst of short jobs: one thread serves all slots");
             let before = self.rounds();
-            if let Err(error) = self.serve(lanes, &mut scheduling) {
+            if let Err(error) = self.serve(lanes) {
                 warn!(error = %error, "cannot wait for several connections at once");
                 self.pace.stumble();
             }
@@ -206,7 +204,7 @@ impl Burst {
         *phase.unwrap_or_else(PoisonError::into_inner) == Phase::Runs
     }
 
-    fn serve(&self, lanes: &[Arc<Lane>], scheduling: &mut Scheduling) -> io::Result<()> {
+    fn serve(&self, lanes: &[Arc<Lane>]) -> io::Result<()> {
         let first_row = lanes.first().map_or(0, |lane| lane.row_index());
         let mut answers = [EpollEvent::empty(); ANSWERS];
         let mut step = self.step.load(Ordering::Relaxed);
@@ -227,7 +225,6 @@ impl Burst {
                 if let Some(lane) = lanes.get(answer.data() as usize - first_row) {
                     self.step.store(step + 1, Ordering::Release);
                     self.make_round(lane);
-                    scheduling.note_job(lane.reserved_ns());
                     step += 2;
                     self.step.store(step, Ordering::Release);
                 }

@@ -75,7 +75,6 @@ mod reach;
 mod reconnect;
 mod recover;
 mod round;
-mod scheduling;
 mod settle;
 mod slot;
 mod suspicion;
@@ -115,8 +114,6 @@ struct Shared {
     breaker: Breaker,
     /// None in a worker of one slot.
     burst: Option<Burst>,
-    /// The pool has one worker of one slot.
-    is_alone: bool,
     max_runtime: Duration,
     cancel_grace: Duration,
     /// How many jobs may be put for one; 0: none.
@@ -299,7 +296,6 @@ fn prepare(setup: Setup) -> Result<(Arc<Shared>, usize, usize, UnixStream), Stri
         hints,
         breaker: Breaker::new(pool.breaker, scoreboard, streak),
         burst: burst.map_err(|error| format!("cannot create an epoll instance: {error}"))?,
-        is_alone: pool.worker_num == 1 && pool.slots == 1,
         max_runtime: pool.max_runtime,
         cancel_grace: pool.cancel_grace,
         put_limit: pool.put_limit,

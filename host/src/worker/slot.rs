@@ -23,7 +23,6 @@ use super::{
     reconnect::{Reconnects, random},
     recover::{self, Unsettled},
     round::{Course, Lost},
-    scheduling::Scheduling,
 };
 use crate::{
     ipc::row::State,
@@ -39,7 +38,6 @@ const WATCHES_AT_ONCE: usize = 64;
 pub(super) fn run(lane: &Lane) {
     let shared = &lane.shared;
     fatal::mark_thread(shared.mark(lane.row_index()));
-    let mut scheduling = Scheduling::of_this_thread(shared.is_alone);
     let mut reconnects = Reconnects::default();
     let mut unsettled: Option<Unsettled> = None;
     let mut last_tries = LAST_TRIES;
@@ -58,7 +56,7 @@ pub(super) fn run(lane: &Lane) {
             recover::show(lane, unsettled);
         }
         let began = Instant::now();
-        let Err(lost) = work(lane, &mut unsettled, &mut scheduling, reconnects.has_failed()) else {
+        let Err(lost) = work(lane, &mut unsettled, reconnects.has_failed()) else {
             continue;
         };
         unsettled = lost.unsettled.or(unsettled);
@@ -81,12 +79,7 @@ pub(super) fn run(lane: &Lane) {
 }
 
 /// Connects, settles what an earlier connection left, and works until that is over.
-fn work(
-    lane: &Lane,
-    unsettled: &mut Option<Unsettled>,
-    scheduling: &mut Scheduling,
-    again: bool,
-) -> Result<(), Box<Lost>> {
+fn work(lane: &Lane, unsettled: &mut Option<Unsettled>, again: bool) -> Result<(), Box<Lost>> {
     let shared = &lane.shared;
     let mut connection = connect(shared)?;
     if again {
@@ -97,7 +90,7 @@ fn work(
         *unsettled = None;
     }
     lane.install(Some(connection));
-    let served = serve(lane, scheduling);
+    let served = serve(lane);
     lane.install(None);
     log::set_job(None);
     served
@@ -132,7 +125,7 @@ fn connect(shared: &Shared) -> Result<Connection, ConnectionError> {
 }
 
 /// Works on one connection until the worker is quiet or the connection fails.
-fn serve(lane: &Lane, scheduling: &mut Scheduling) -> Result<(), Box<Lost>> {
+fn serve(lane: &Lane) -> Result<(), Box<Lost>> {
     let mut berth = lane.berth();
     berth.round.begin();
     loop {
@@ -147,6 +140,5 @@ fn serve(lane: &Lane, scheduling: &mut Scheduling) -> Result<(), Box<Lost>> {
         if course == Course::Over {
             return Ok(());
         }
-        scheduling.note_job(lane.reserved_ns());
     }
 }
