@@ -54,8 +54,8 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     ///
-    /// As for [`Job::json`], and serde's sentence where the body does not fit `T`. Passed on with `?` it
-    /// buries the job.
+    /// As for [`Job::json`]; that the body is not UTF-8, wherever in it that is, as PHP's `json_decode` has it; and serde's
+    /// sentence where the body does not fit `T`. Passed on with `?` it buries the job.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         decode::from_slice(self.json()?)
             .map_err(|sentence| Error::bury(format_args!("the payload does not fit: {sentence}")))

@@ -30,13 +30,13 @@ use crate::{
 
 /// The jobs of a run with nothing else to do.
 const IDLE_JOBS: u64 = 200;
-/// How many such runs each consumer has in a round: where the scheduler puts the processes of a run decides about more than
-/// the consumers do.
-const IDLE_RUNS: usize = 8;
+/// How many runs each consumer has in a round: where the scheduler puts the processes of a run decides about more than the
+/// consumers do.
+const RUNS: usize = 8;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How long a run under load is.
-const LOADED: Duration = Duration::from_secs(2);
+const LOADED: Duration = Duration::from_millis(500);
 /// Under load, between two looks at how many jobs are due.
 const TURN: Duration = Duration::from_micros(500);
 /// The parts of all jobs that a figure is the most of.
@@ -118,12 +118,8 @@ fn half_load(queue: &Beanstalkd, options: &Options) -> f64 {
 
 /// What each job of a round took with the daemon and with the raw client, whose runs take turns, in microseconds.
 fn pair(queue: &Beanstalkd, slots: u32, load: Load, way: Way) -> [Vec<f64>; 2] {
-    let runs = match load {
-        Load::OneByOne => IDLE_RUNS,
-        Load::Rate(_) => 1,
-    };
     let mut took = [Vec::new(), Vec::new()];
-    for _ in 0..runs {
+    for _ in 0..RUNS {
         for (who, took) in [Who::Daemon, Who::Raw].into_iter().zip(&mut took) {
             took.extend(measure(queue, who, slots, load, way));
         }

@@ -27,7 +27,7 @@ pub enum Parsed<T> {
 /// The first line of `input` without its line end.
 pub(super) fn first_line(input: &[u8]) -> Result<Parsed<&[u8]>, ProtocolError> {
     let within = &input[..input.len().min(MAX_LINE_BYTES)];
-    let Some(feed) = memchr::memchr(b'\n', within) else {
+    let Some(feed) = position(within, b'\n') else {
         if within.len() == MAX_LINE_BYTES {
             return Err(ProtocolError::LineTooLong {
                 found: Excerpt::new(within),
@@ -76,6 +76,11 @@ pub(super) fn body_at(
     })
 }
 
+/// Where `byte` is first. A few bytes from the beginning, as in every line: there a search for long texts takes longer.
+fn position(bytes: &[u8], byte: u8) -> Option<usize> {
+    bytes.iter().position(|found| *found == byte)
+}
+
 /// Checks an announced body length against the caller's limit.
 pub(super) fn body_length(announced: u64, limit: usize) -> Result<usize, ProtocolError> {
     match usize::try_from(announced) {
@@ -96,7 +101,7 @@ pub(super) struct Words<'a> {
 impl<'a> Words<'a> {
     /// Parts `line` into its first word and the words after it.
     pub(super) fn split(line: &'a [u8]) -> (&'a [u8], Self) {
-        match memchr::memchr(b' ', line) {
+        match position(line, b' ') {
             Some(space) => (
                 &line[..space],
                 Self {

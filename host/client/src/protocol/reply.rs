@@ -185,14 +185,6 @@ fn parse_line(line: &[u8]) -> Result<(Kind, u64), ProtocolError> {
         found: Excerpt::new(line),
         wanted,
     };
-    if let Some(reply) = bare_reply(word) {
-        if words.is_empty() {
-            return Ok((Kind::Line(reply), 0));
-        }
-        if !matches!(reply, Reply::Buried(_) | Reply::Kicked(_)) {
-            return Err(malformed("no argument after this word"));
-        }
-    }
     let plain = |reply: Option<Reply<'static>>, form| {
         reply
             .map(|reply| (Kind::Line(reply), 0))
@@ -215,20 +207,24 @@ fn parse_line(line: &[u8]) -> Result<(Kind, u64), ProtocolError> {
             one_number(words).map(|id| Reply::Inserted(JobId(id))),
             "INSERTED <id>",
         ),
-        b"BURIED" => plain(
+        b"BURIED" if !words.is_empty() => plain(
             one_number(words).map(|id| Reply::Buried(Some(JobId(id)))),
             "BURIED [<id>]",
         ),
-        b"KICKED" => plain(
+        b"KICKED" if !words.is_empty() => plain(
             one_number(words).map(|count| Reply::Kicked(Some(count))),
             "KICKED [<count>]",
         ),
         b"WATCHING" => plain(one_number(words).map(Reply::Watching), "WATCHING <count>"),
         b"USING" => plain(one_tube(words).map(Reply::Using), "USING <tube>"),
-        _ => Err(ProtocolError::Unknown {
-            found: Excerpt::new(line),
-            wanted: "reply",
-        }),
+        _ => match bare_reply(word) {
+            Some(reply) if words.is_empty() => Ok((Kind::Line(reply), 0)),
+            Some(_) => Err(malformed("no argument after this word")),
+            None => Err(ProtocolError::Unknown {
+                found: Excerpt::new(line),
+                wanted: "reply",
+            }),
+        },
     }
 }
 
