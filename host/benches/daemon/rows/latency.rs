@@ -8,6 +8,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Stdio},
     sync::{
         Arc, Mutex,
@@ -47,6 +48,18 @@ const PARTS: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
 enum Who {
     Daemon,
     Raw,
+    /// The raw client as a process for each connection: each waits for its own, as the daemon's slots do.
+    RawProcesses,
+}
+
+impl Who {
+    fn name(self, slots: u32) -> String {
+        match self {
+            Who::Daemon => "daemon".to_owned(),
+            Who::Raw => "raw client".to_owned(),
+            Who::RawProcesses => format!("raw client, {slots} processes"),
+        }
+    }
 }
 
 /// What is timed.
@@ -81,23 +94,26 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
             ("put to handler", Way::ToHandler),
             ("answer to deleted", Way::ToDeleted),
         ] {
-            let pairs: Vec<[Vec<f64>; 2]> = (0..options.rounds)
-                .map(|_| pair(&queue, slots, load, way))
+            let others = match slots {
+                1 => &[Who::Raw][..],
+                _ => &[Who::Raw, Who::RawProcesses],
+            };
+            let rounds: Vec<_> = (0..options.rounds)
+                .map(|_| in_turn(&queue, others, slots, load, way))
                 .collect();
             for (part, at) in PARTS {
-                let [ours, theirs] = [0, 1].map(|who| {
-                    pairs
-                        .iter()
-                        .map(|pair| quantile(&pair[who], at))
-                        .collect::<Vec<_>>()
-                });
                 let target = if part == "p50" {
                     Target::AtMost(1.1)
                 } else {
                     Target::None
                 };
-                let what = format!("{what}, {case}, {part}");
-                tell(Row::pairs(what, "µs", &ours, "raw client", &theirs, target));
+                let ours: Vec<f64> = rounds.iter().map(|(ours, _)| quantile(ours, at)).collect();
+                for (index, who) in others.iter().enumerate() {
+                    let theirs = rounds.iter().map(|(_, theirs)| quantile(&theirs[index], at));
+                    let theirs: Vec<f64> = theirs.collect();
+                    let what = format!("{what}, {case}, {part}");
+                    tell(Row::pairs(what, "µs", &ours, who.name(slots), &theirs, target));
+                }
             }
         }
     }
@@ -116,15 +132,22 @@ fn half_load(queue: &Beanstalkd, options: &Options) -> f64 {
     0.5 / (1.0 / put + 1.0 / drained)
 }
 
-/// What each job of a round took with the daemon and with the raw client, whose runs take turns, in microseconds.
-fn pair(queue: &Beanstalkd, slots: u32, load: Load, way: Way) -> [Vec<f64>; 2] {
-    let mut took = [Vec::new(), Vec::new()];
+/// What each job of a round took with the daemon and with each of the others, whose runs take turns, in microseconds.
+fn in_turn(
+    queue: &Beanstalkd,
+    others: &[Who],
+    slots: u32,
+    load: Load,
+    way: Way,
+) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let (mut ours, mut theirs) = (Vec::new(), vec![Vec::new(); others.len()]);
     for _ in 0..RUNS {
-        for (who, took) in [Who::Daemon, Who::Raw].into_iter().zip(&mut took) {
-            took.extend(measure(queue, who, slots, load, way));
+        ours.extend(measure(queue, Who::Daemon, slots, load, way));
+        for (who, took) in others.iter().zip(&mut theirs) {
+            took.extend(measure(queue, *who, slots, load, way));
         }
     }
-    took
+    (ours, theirs)
 }
 
 /// What each job of a run took, in microseconds.
@@ -258,7 +281,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, note: impl Fn(&[u8])) {
 /// A consumer that notes when jobs came and were answered.
 enum Stamping {
     Daemon(Box<Daemon>),
-    Raw(Child),
+    Raw(Vec<Child>),
 }
 
 impl Stamping {
@@ -270,12 +293,10 @@ impl Stamping {
                 let host = consumer::with_stopwatch(host, 1, slots).config(&config);
                 Stamping::Daemon(Box::new(host.tube(tube).start()))
             }
-            Who::Raw => {
-                let address = format!("127.0.0.1:{port}").parse().expect("an address");
-                let mut command = consumer::raw(&address, tube);
-                command.arg(format!("--connections={slots}"));
-                command.arg("--stamps").arg(directory.path("raw"));
-                Stamping::Raw(command.stdin(Stdio::piped()).spawn().expect("this program"))
+            Who::Raw => Stamping::Raw(vec![start_raw(port, tube, slots, &directory.path("raw"))]),
+            Who::RawProcesses => {
+                let start = |number| start_raw(port, tube, 1, &directory.path(format!("raw{number}")));
+                Stamping::Raw((0..slots).map(start).collect())
             }
         }
     }
@@ -286,9 +307,11 @@ impl Stamping {
             Stamping::Daemon(daemon) => {
                 daemon.stop();
             }
-            Stamping::Raw(child) => {
-                drop(child.stdin.take());
-                child.wait().expect("it is our child");
+            Stamping::Raw(children) => {
+                for child in children {
+                    drop(child.stdin.take());
+                    child.wait().expect("it is our child");
+                }
             }
         }
         let files = fs::read_dir(directory.root()).expect("a directory");
@@ -301,4 +324,13 @@ impl Stamping {
         };
         texts.iter().flat_map(|text| text.lines()).map(stamp).collect()
     }
+}
+
+/// A process of the raw client that notes its stamps in that file.
+fn start_raw(port: u16, tube: &str, connections: u32, stamps: &Path) -> Child {
+    let address = format!("127.0.0.1:{port}").parse().expect("an address");
+    let mut command = consumer::raw(&address, tube);
+    command.arg(format!("--connections={connections}"));
+    command.arg("--stamps").arg(stamps);
+    command.stdin(Stdio::piped()).spawn().expect("this program")
 }
