@@ -4,6 +4,7 @@
 //! - [`drain`]: how tubes are emptied and watched, [`load`]: how it is filled,
 //! - [`consumer`]: who empties it, [`raw`]: the client that sets the measure,
 //! - [`process`]: what processes use, and on which terms,
+//! - [`tap`]: when the server answered,
 //! - [`table`]: medians, ratios, targets; [`plot`]: what went on over time.
 //!
 //! Nothing here fails because something was slow: what takes time is printed as a ratio to something that was measured in
@@ -21,6 +22,7 @@ mod process;
 mod raw;
 mod rows;
 mod table;
+mod tap;
 
 use std::{env, process::ExitCode};
 

@@ -1,19 +1,13 @@
 //! How long a job takes to its handler, and its answer to the queue server: one at a time, and under load.
 //!
 //! Nothing is asked of the server meanwhile: whoever asks for a job until it is gone keeps a processor busy that the
-//! consumer would have. That a job is deleted is seen by a proxy in front of the server, which adds the same to everybody.
+//! consumer would have. That a job is deleted is seen on the loopback device.
 
 use std::{
     collections::HashMap,
     fs,
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
     path::Path,
     process::{Child, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
     thread,
     time::{Duration, Instant},
 };
@@ -27,6 +21,7 @@ use crate::{
     drain, load,
     support::{Beanstalkd, Daemon, Directory, Host, eventually, queue::Listen},
     table::{Row, Target, quantile},
+    tap::Tap,
 };
 
 /// The jobs of a run with nothing else to do.
@@ -94,6 +89,9 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
             ("put to handler", Way::ToHandler),
             ("answer to deleted", Way::ToDeleted),
         ] {
+            if matches!(way, Way::ToDeleted) && !can_tap(&queue, what) {
+                continue;
+            }
             let others = match slots {
                 1 => &[Who::Raw][..],
                 _ => &[Who::Raw, Who::RawProcesses],
@@ -117,6 +115,15 @@ pub(super) fn rows(options: &Options, tell: Tell<'_>) {
             }
         }
     }
+}
+
+#[allow(clippy::print_stderr, reason = "for whoever runs it")]
+fn can_tap(queue: &Beanstalkd, what: &str) -> bool {
+    let tap = Tap::on(queue.port());
+    if let Err(error) = &tap {
+        eprintln!("left out: {what}, since only root sees packets of the loopback device ({error})");
+    }
+    tap.is_ok()
 }
 
 /// Half of what the queue server can do where every job is put and taken, in jobs per second: of the raw client's drain and of
@@ -154,12 +161,11 @@ fn in_turn(
 fn measure(queue: &Beanstalkd, who: Who, slots: u32, load: Load, way: Way) -> Vec<f64> {
     let tube = drain::tube(queue);
     let directory = Directory::new();
-    let observer = Observer::before(queue);
-    let port = match way {
-        Way::ToHandler => queue.port(),
-        Way::ToDeleted => observer.port,
+    let tap = match way {
+        Way::ToHandler => None,
+        Way::ToDeleted => Some(Tap::on(queue.port()).expect("it was allowed before")),
     };
-    let mut consumer = Stamping::start(port, &tube, who, slots, &directory);
+    let mut consumer = Stamping::start(queue.port(), &tube, who, slots, &directory);
     let mut client = queue.client();
     client.use_tube(&load::name(&tube)).expect("the tube is used");
     eventually("all reserves wait", || {
@@ -176,13 +182,16 @@ fn measure(queue: &Beanstalkd, who: Who, slots: u32, load: Load, way: Way) -> Ve
     });
     let stamps = consumer.end(&directory);
     let us = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
-    match way {
-        Way::ToHandler => put.iter().map(|(id, at)| us(*at, stamps[id][0])).collect(),
-        Way::ToDeleted => {
-            let deletes = observer.deletes.lock().expect("no panic");
-            deletes.iter().map(|(id, at)| us(stamps[id][1], *at)).collect()
-        }
-    }
+    let Some(tap) = tap else {
+        return put.iter().map(|(id, at)| us(*at, stamps[id][0])).collect();
+    };
+    let deletes = tap.deletes();
+    assert_eq!(
+        deletes.len(),
+        put.len(),
+        "all deletes are seen on the loopback device"
+    );
+    deletes.iter().map(|(id, at)| us(stamps[id][1], *at)).collect()
 }
 
 /// Puts jobs with a pause after each: their ids, and when each was about to be put.
@@ -211,71 +220,6 @@ fn at_rate(client: &mut Connection, rate: f64) -> Vec<(u64, u64)> {
         put.extend(ids.expect("the jobs are put").into_iter().map(|id| (id.0, at)));
     }
     put
-}
-
-/// A proxy in front of a queue server that notes when each job is deleted. It ends with the process.
-struct Observer {
-    port: u16,
-    deletes: Arc<Mutex<Vec<(u64, u64)>>>,
-}
-
-impl Observer {
-    fn before(queue: &Beanstalkd) -> Observer {
-        let server = queue.port();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let deletes = Arc::default();
-        let noted = Arc::clone(&deletes);
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                let client = client.expect("a connection");
-                let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
-                    return;
-                };
-                client.set_nodelay(true).expect("an option of TCP");
-                server.set_nodelay(true).expect("an option of TCP");
-                let clone = |socket: &TcpStream| socket.try_clone().expect("a descriptor");
-                let (back, noted) = ((clone(&server), clone(&client)), Arc::clone(&noted));
-                // A connection has one job at a time.
-                let job = Arc::new(AtomicU64::new(0));
-                let answered = Arc::clone(&job);
-                thread::spawn(move || pass(client, server, |bytes| note_delete(bytes, &job)));
-                thread::spawn(move || pass(back.0, back.1, |bytes| note_answer(bytes, &answered, &noted)));
-            }
-        });
-        Observer { port, deletes }
-    }
-}
-
-/// Notes which job is to be deleted: a delete is the first command of its write.
-fn note_delete(bytes: &[u8], job: &AtomicU64) {
-    if let Some(rest) = bytes.strip_prefix(b"delete ") {
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
-        let id = digits.fold(0, |id, digit| id * 10 + u64::from(digit - b'0'));
-        job.store(id, Ordering::Release);
-    }
-}
-
-/// Notes when that has happened: its answer is the first of what comes back.
-fn note_answer(bytes: &[u8], job: &AtomicU64, deletes: &Mutex<Vec<(u64, u64)>>) {
-    let at = monotonic_ns();
-    if bytes.starts_with(b"DELETED") {
-        deletes
-            .lock()
-            .expect("no panic")
-            .push((job.load(Ordering::Acquire), at));
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, note: impl Fn(&[u8])) {
-    let mut buffer = [0; 64 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        note(&buffer[..count]);
-        if to.write_all(&buffer[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Write);
 }
 
 /// A consumer that notes when jobs came and were answered.
